@@ -1,0 +1,39 @@
+"""Token sequences: what the tokenizer side hands to the trie side.
+
+Legend: T tokens of one sequence.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pairwright.records import Source
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSequence:
+    """One conversation as the model sees it: prompt and answer in one piece."""
+
+    ids: np.ndarray
+    """(T,) int64 token ids."""
+    supervised: np.ndarray
+    """(T,) bool: token t's log-probability, given tokens < t, is scored. supervised[0] is False."""
+
+    def __post_init__(self) -> None:
+        if self.ids.ndim != 1 or self.ids.shape != self.supervised.shape:
+            raise ValueError(f"ids {self.ids.shape} and supervised {self.supervised.shape} must be one-dimensional and equal")
+        if len(self.ids) and self.supervised[0]:
+            raise ValueError("the first token has nothing before it and cannot be supervised")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The unit of the loss: sequences that belong together, in the order the objective expects.
+
+    A preference pair is (chosen, rejected); a demonstration is (conversation,).
+    """
+
+    sequences: tuple[TokenSequence, ...]
+    source: Source
+    weight: float = 1.0
+    margin: float | None = None
