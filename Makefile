@@ -45,7 +45,8 @@ docs: setup
 bench-env: .bench/.ready
 
 # $(1): folder of the environment, $(2): extras. Where python3 comes without ensurepip (Debian's python3 without
-# python3-venv), the outer pip puts a pip into it. The stamp comes last, so that a broken download is done again.
+# python3-venv), the outer pip puts a pip into it. pip's warnings are shown when it fails; what a machine's own pip
+# settings make it warn about is not our reader's business. The stamp comes last, so a broken download is done again.
 define environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pairwright needs Python 3.11 or newer; \
 this is " + sys.version.split()[0] + ". Say which with: make PYTHON=python3.12 ...")'
@@ -53,7 +54,7 @@ this is " + sys.version.split()[0] + ". Say which with: make PYTHON=python3.12 .
 @test -x $(1)/bin/python && $(1)/bin/python -m pip --version >/dev/null 2>&1 \
 	|| $(PYTHON) -m venv --clear $(1) >/dev/null 2>&1 \
 	|| { $(PYTHON) -m venv --clear --without-pip $(1) && $(PYTHON) -m pip --python $(1)/bin/python install --quiet pip; }
-@$(1)/bin/python $(PIP) -e '.$(2)'
+@$(1)/bin/python $(PIP) -e '.$(2)' 2>$(1)/setup.log || { cat $(1)/setup.log >&2; exit 1; }
 @touch $(1)/.ready
 @echo "$(1) is ready."
 endef

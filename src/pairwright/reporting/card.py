@@ -1,0 +1,83 @@
+"""The model card: README.md of a run's folder, in the form that model hubs read (Markdown with a YAML head).
+
+What it leaves out: samples (the report has them) and any judgement of what the model is fit for.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pairwright import __version__
+from pairwright.reporting.run_files import Line, Run, last, read_run, require_folder
+from pairwright.reporting.training import LOGS, settings
+from pairwright.reporting.values import number, rows
+
+CARD = "README.md"
+RESULTS = (
+    ("eval_loss", "loss, held out"),
+    ("eval_rewards/accuracies", "pairs ranked right, held out"),
+    ("eval_rewards/margins", "reward margin, held out"),
+    ("loss", "loss, last step of training"),
+)
+
+
+def model_card(run: Path) -> Path:
+    """Write RUN/README.md and return its path. Raises DataError where the folder holds no training run."""
+    require_folder(run, LOGS)
+    found = read_run(run)
+    path = run / CARD
+    path.write_text(_card(found, settings(found)), encoding="utf-8", errors="backslashreplace")
+    return path
+
+
+def _card(run: Run, config: Line) -> str:
+    method, model = str(config.get("method", "unknown")), str(config.get("model", "unknown"))
+    adapter = (run.folder / "model" / "adapter_config.json").is_file()
+    head = {"library_name": "peft" if adapter else "transformers", "tags": ["pairwright", method], "base_model": model}
+    parts = [
+        "---\n"
+        + "".join(f"{name}: {json.dumps(value)}\n" for name, value in head.items() if value != "unknown")
+        + "---",
+        f"# {_plain(run.folder.resolve().name)}",
+        f"{_plain(model)}, trained by {method} on {_plain(config.get('data', 'unknown data'))} "
+        f"with Pairwright {__version__}. The folder `model` holds {'an adapter' if adapter else 'the weights'}.",
+        "## Loading it",
+        _loading(adapter),
+        "## Results",
+        _results(run),
+        "## Data",
+        _table(rows(run.data)) or "There are no counts of the data.",
+        "## Settings",
+        _table(rows(config)) or "config.json is missing.",
+        "## Limits",
+        "The held-out figures say how the model does on data like its training data, and nothing about other uses. "
+        "What is wrong in the data, or in the base model, may be in this model too. "
+        "`report.html` shows the curves and what the model said as training went on.",
+    ]
+    if run.remarks:
+        parts += ["## Missing", "\n".join(f"- {_plain(remark)}" for remark in run.remarks)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _loading(adapter: bool) -> str:
+    kind = "AutoPeftModelForCausalLM" if adapter else "AutoModelForCausalLM"
+    library = "peft" if adapter else "transformers"
+    return f'```python\nfrom {library} import {kind}\n\nmodel = {kind}.from_pretrained("model")\n```'
+
+
+def _results(run: Run) -> str:
+    found = [(words, number(value)) for name, words in RESULTS if (value := last(run.metrics, name)) is not None]
+    return _table(found) or "No metrics were logged."
+
+
+def _table(found: list[tuple[str, str]]) -> str:
+    if not found:
+        return ""
+    lines = [f"| {_plain(name)} | {_plain(value)} |" for name, value in found]
+    return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def _plain(text: Any) -> str:
+    """Text of a run's files as text: no Markdown, no HTML, one line."""
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(str(text).split()))
