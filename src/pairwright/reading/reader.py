@@ -1,0 +1,194 @@
+"""Data to records: finds the rows, tells their format, makes the records, and accounts for every row.
+
+The conservation law: rows read = records kept + rows quarantined (with a reason each) + rows dropped by a named rule.
+The only such rule is the blank line. Records stay in the order of the files (by name) and of the rows in them.
+Leaves out: tokens, lengths, duplicates, quality (tokens/, audit/).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from pairwright.errors import DataError
+from pairwright.reading import quarantine as quarantine_file
+from pairwright.reading.containers import Container, locate
+from pairwright.reading.quarantine import Quarantined
+from pairwright.reading.recognition import SAMPLE, Columns, Format, named, recognise
+from pairwright.reading.rows import BLANK, Row, RowError
+from pairwright.records import Demonstration, Preference, Record, Source
+
+
+@dataclass
+class ReadReport:
+    """What reading gave, and what became of every row."""
+
+    records: list = field(default_factory=list)
+    format: str = ""
+    """Name of the format; several, separated by commas, where files of a folder differ."""
+    files: list[str] = field(default_factory=list)
+    """Files read, in order, or the hub id."""
+    read: int = 0
+    """Rows met, blank lines among them."""
+    quarantined: list[Quarantined] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Rule -> rows dropped by it."""
+    notes: list[str] = field(default_factory=list)
+    """What else a reader of the log should know, one line each."""
+    quarantine: Path | None = None
+    """The quarantine file, if one was written."""
+
+    def check(self) -> None:
+        """Asserts the conservation law."""
+        kept, aside, dropped = len(self.records), len(self.quarantined), sum(self.dropped.values())
+        assert self.read == kept + aside + dropped, (
+            f"{self.read} read, {kept} kept, {aside} quarantined, {dropped} dropped"
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """The counts, the ten commonest reasons and the notes, ready for JSON."""
+        reasons = Counter(row.reason for row in self.quarantined)
+        return {
+            "files": self.files,
+            "format": self.format,
+            "read": self.read,
+            "kept": len(self.records),
+            "quarantined": len(self.quarantined),
+            "dropped": self.dropped,
+            "reasons": dict(reasons.most_common(10)),
+            "quarantine_file": str(self.quarantine) if self.quarantine else None,
+            "notes": self.notes,
+        }
+
+    def lines(self) -> list[str]:
+        """The same for people: the law with its numbers, the first three rows set aside, the notes."""
+        dropped = sum(self.dropped.values())
+        rules = f" ({', '.join(f'{count:,} {rule}' for rule, count in self.dropped.items())})" if dropped else ""
+        law = f"{self.read:,} rows read = {len(self.records):,} kept + {len(self.quarantined):,} quarantined"
+        said = [f"{law} + {dropped:,} dropped{rules}"]
+        said += [f"  {row.source}: {row.reason}" for row in self.quarantined[:3]]
+        if self.quarantined:
+            where = (
+                f"all of them, with reasons, in {self.quarantine}"
+                if self.quarantine
+                else "no quarantine file was asked for"
+            )
+            said.append(f"  {where}")
+        return said + self.notes
+
+
+def read(
+    data: str,
+    kind: type[Preference] | type[Demonstration],
+    *,
+    format: str | None = None,
+    split: str = "train",
+    quarantine: Path | None = None,
+) -> ReadReport:
+    """Reads a file, a folder of files or a hub data set (its `split`) as records of `kind`.
+
+    Preferences read as Demonstration give the chosen side. `format` forces a format by name; else each file's is told
+    from its columns. Rows that can't be used go to `quarantine`, if given, and into the report in any case. Raises
+    FormatError when columns fit no format or several, DataError when there is nothing to read or no row is usable,
+    ConfigError when `quarantine` is a file that holds something else.
+    """
+    forced = None if format is None else named(format, kind)
+    if quarantine is not None:
+        quarantine_file.check_path(quarantine)
+    report = ReadReport()
+    unused: Counter[str] = Counter()
+    names: dict[str, None] = {}
+    for container in locate(data, split, quarantine, report.notes):
+        found = _read_one(container, kind, forced, report, unused)
+        names.update({found.name: None} if found else {})
+    report.format = ", ".join(names)
+    if unused:
+        report.notes.append(f"columns not used: {', '.join(sorted(unused))}")
+    report.check()
+    if quarantine is not None:
+        report.quarantine = quarantine_file.write(quarantine, report.quarantined)
+    if not report.records:
+        raise DataError(_nothing(data, report))
+    return report
+
+
+def _read_one(
+    container: Container, kind: type, forced: Format | None, report: ReadReport, unused: Counter[str]
+) -> Format | None:
+    """Reads one container into the report; returns its format, None where no row could be parsed."""
+    rows = container.rows(report.notes)
+    head: list[Row] = []
+    sample: list[Columns] = []
+    for row in rows:
+        head.append(row)
+        if row.value is not None:
+            sample.append(row.value)
+        if len(sample) == SAMPLE:
+            break
+    report.files.append(container.name)
+    found = forced or (recognise(container.name, sample, kind) if sample else None)
+    usual = _usual(found, sample) if found else None
+    for row in chain(head, rows):
+        report.read += 1
+        source = Source(container.name, row.line)
+        if row.reason == BLANK:
+            report.dropped[BLANK] = report.dropped.get(BLANK, 0) + 1
+        elif row.value is None or found is None:
+            report.quarantined.append(Quarantined(source, row.offset, row.reason, row.raw))
+        else:
+            try:
+                report.records.append(_record(row.value, source, kind, found, usual))
+                unused.update(found.unused(row.value))
+            except RowError as error:
+                report.quarantined.append(Quarantined(source, row.offset, str(error), row.raw))
+    if found:
+        report.notes.append(_said(container.name, found, usual, kind, forced is not None))
+    elif not head:
+        report.notes.append(f"{container.name}: empty")
+    return found
+
+
+def _record(row: Columns, source: Source, kind: type, found: Format, usual: type | None) -> Record:
+    record = found.parse(row, source)
+    answer = record.chosen if isinstance(record, Preference) else record.completion
+    if usual is not None and type(answer) is not usual:
+        here, there = (_KINDS[type(answer)], _KINDS[usual])
+        raise RowError(f"the type changes here: this row holds {here}, the file's first rows hold {there}")
+    if kind is Demonstration and isinstance(record, Preference):
+        return Demonstration(
+            record.prompt, record.chosen, record.source, record.weight, record.tools, record.template_kwargs
+        )
+    return record
+
+
+_KINDS: dict[type, str] = {str: "text", tuple: "messages"}
+
+
+def _usual(found: Format, sample: Sequence[Columns]) -> type | None:
+    """What most of the sampled rows hold, str or tuple of messages; None where none of them can be used."""
+    kinds: Counter[type] = Counter()
+    for row in sample:
+        try:
+            record = found.parse(row, Source("", 0))
+        except RowError:
+            continue  # counted with its reason when its turn comes
+        kinds[type(record.chosen if isinstance(record, Preference) else record.completion)] += 1
+    return kinds.most_common(1)[0][0] if kinds else None
+
+
+def _said(name: str, found: Format, usual: type | None, kind: type, forced: bool) -> str:
+    how = "as asked" if forced else "told from the columns"
+    what = f" of {_KINDS[usual]}" if usual and found.either else ""
+    side = "; the chosen side is learned from, the rejected one is not used" if found.kind is not kind else ""
+    return f"{name}: format {found.name} ({found.title}{what}), {how}{side}"
+
+
+def _nothing(data: str, report: ReadReport) -> str:
+    if not report.quarantined:
+        what = "only blank lines" if report.read else "no rows"
+        return f"{data}: {what} in {'this file' if len(report.files) == 1 else 'these files'}."
+    first = "".join(f"\n  {row.source}: {row.reason}" for row in report.quarantined[:3])
+    where = f"\n  All rows, with reasons: {report.quarantine}" if report.quarantine else ""
+    return f"{data}: none of the {report.read:,} rows can be used. The first reasons:{first}{where}"

@@ -1,0 +1,171 @@
+"""Which format a file has: told from the columns of its first rows, never from its name.
+
+A format fits a file when at least a tenth of the sampled rows look like it; so a few broken rows don't hide it, and a
+file of two kinds of rows is ambiguous. No format, or more than one, is a FormatError that says what was found and what
+to do.
+Leaves out: whether each row can be used (formats.py).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pairwright.errors import FormatError
+from pairwright.reading import formats
+from pairwright.reading.formats import TURN, Columns
+from pairwright.records import Demonstration, Preference, Record, Source
+
+SAMPLE = 100
+"""Rows from which a file's format is told."""
+
+OPTIONAL = ("weight", "tools", "chat_template_kwargs")
+"""Columns that every format may have; preferences may have `margin` too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    name: str
+    """What `format=` and `--format` take."""
+    title: str
+    """What it is called to a reader."""
+    kind: type[Preference] | type[Demonstration]
+    needs: tuple[str, ...]
+    may: tuple[str, ...]
+    """Further columns that it reads."""
+    parse: Callable[[Columns, Source], Record]
+    looks: Callable[[Columns], bool] = lambda row: True
+    """What a row with the needed columns must look like besides."""
+    either: bool = False
+    """Whether it may hold text or messages, so that which of them it does is worth saying."""
+
+    def fits(self, row: Columns) -> bool:
+        return has(row, *self.needs) and self.looks(row)
+
+    def unused(self, row: Columns) -> set[str]:
+        """Names of the row's columns that this format does not read."""
+        known = {*self.needs, *self.may, *OPTIONAL, *(("margin",) if self.kind is Preference else ())}
+        names = row.keys() - known
+        if "input" in self.needs and isinstance(row.get("input"), dict):
+            names |= {f"input.{key}" for key in row["input"].keys() - {"messages", "tools"}}
+        return set(names)
+
+
+def has(row: Columns, *columns: str) -> bool:
+    return all(row.get(column) is not None for column in columns)
+
+
+def _transcripts(row: Columns) -> bool:
+    sides = (row["chosen"], row["rejected"])
+    return row.get("prompt") is None and all(isinstance(side, str) and TURN.match(side) for side in sides)
+
+
+def _labelled(row: Columns) -> bool:
+    return row.get("label") in (True, False, 0, 1, "true", "false", "True", "False")
+
+
+def _not_labelled(row: Columns) -> bool:
+    return not _labelled(row)
+
+
+def _conversation_alone(row: Columns) -> bool:
+    return not (has(row, "chosen", "rejected") or _labelled(row))
+
+
+def _plain_pair(row: Columns) -> bool:
+    return has(row, "prompt") or not (has(row, "conversations") or has(row, "instruction") or _transcripts(row))
+
+
+_SHAREGPT, _ALPACA = ("system",), ("input", "system", "history")
+
+FORMATS = (
+    Format("trl-preference", "TRL preference", Preference,
+           ("chosen", "rejected"), ("prompt",), formats.trl_preference, _plain_pair, either=True),
+    Format("hh-rlhf", "HH-RLHF transcripts", Preference,
+           ("chosen", "rejected"), (), formats.hh_rlhf, _transcripts),
+    Format("openai-preference", "OpenAI preference", Preference,
+           ("input", "preferred_output", "non_preferred_output"), (), formats.openai_preference),
+    Format("sharegpt-preference", "ShareGPT preference", Preference,
+           ("conversations", "chosen", "rejected"), _SHAREGPT, formats.sharegpt_preference),
+    Format("messages-preference", "LLaMA-Factory v1 preference", Preference,
+           ("chosen_messages", "rejected_messages"), (), formats.messages_preference),
+    Format("alpaca-preference", "Alpaca preference", Preference,
+           ("instruction", "chosen", "rejected"), _ALPACA, formats.alpaca_preference),
+    Format("prompt-completion", "TRL prompt-completion", Demonstration,
+           ("prompt", "completion"), (), formats.prompt_completion, _not_labelled, either=True),
+    Format("messages", "conversations", Demonstration,
+           ("messages",), (), formats.messages, _not_labelled),
+    Format("text", "plain text", Demonstration,
+           ("text",), (), formats.plain_text),
+    Format("sharegpt", "ShareGPT conversations", Demonstration,
+           ("conversations",), _SHAREGPT, formats.sharegpt, _conversation_alone),
+    Format("alpaca", "Alpaca", Demonstration,
+           ("instruction", "output"), _ALPACA, formats.alpaca),
+)  # fmt: skip
+"""Every format that can be read."""
+
+OTHERS: tuple[tuple[str, Callable[[Columns], bool]], ...] = (
+    ("answers each labelled good or bad, as KTO takes them", _labelled),
+    ("several completions of a prompt with scores or a ranking", lambda row: has(row, "completions")),
+    ("answers with the votes of annotators", lambda row: has(row, "responses", "votes")),
+    ("solutions in steps", lambda row: has(row, "steps")),
+    ("Pairwright's own quarantine file", lambda row: has(row, "file", "offset", "reason") or has(row, "reason", "raw")),
+)
+"""Kinds of data that are known and are neither pairs nor demonstrations."""
+
+
+def named(name: str, kind: type) -> Format:
+    """The format that the user forces. FormatError for an unknown one, or one of the other kind."""
+    found = next((format for format in FORMATS if format.name == name), None)
+    if found is None:
+        raise FormatError(f"format {name!r} is unknown. Known: {', '.join(format.name for format in FORMATS)}.")
+    if kind is Preference and found.kind is Demonstration:
+        raise FormatError(f"format {name!r} holds {_WRONG_KIND}")
+    return found
+
+
+def recognise(file: str, rows: Sequence[Columns], kind: type) -> Format:
+    """The one format that fits the sampled rows (columns and values) and can be read as `kind`; else FormatError."""
+    enough = max(1, len(rows) // 10)
+
+    def common(test: Callable[[Columns], bool]) -> bool:
+        return sum(test(row) for row in rows) >= enough
+
+    fitting = [format for format in FORMATS if common(format.fits)]
+    usable = [format for format in fitting if kind is Demonstration or format.kind is Preference]
+    columns = ", ".join(_columns(rows))
+    if len(usable) == 1:
+        return usable[0]
+    if usable:
+        names = ", ".join(format.name for format in usable)
+        raise FormatError(
+            f"{file}: the columns {columns} fit more than one format: {names}. Choose one with --format NAME."
+        )
+    if fitting:
+        raise FormatError(f"{file}: holds {' or '.join(format.name for format in fitting)}, which is {_WRONG_KIND}")
+    other = next((title for title, test in OTHERS if common(test)), None)
+    if other:
+        raise FormatError(f"{file}: holds {other} (columns {columns}), not {_wanted(kind)}.")
+    raise FormatError(
+        f"{file}: the columns {columns} fit no format.\n"
+        f"A row of preferences has\n{_choices(Preference)}\nand a row of demonstrations\n{_choices(Demonstration)}\n"
+        "Rename the columns; docs/data-formats.md has an example of each."
+    )
+
+
+_WRONG_KIND = (
+    "demonstrations, not preferences. `pairwright train sft` learns from them; "
+    "preferences have a chosen and a rejected answer in each row."
+)
+
+
+def _wanted(kind: type) -> str:
+    return "pairs of a chosen and a rejected answer" if kind is Preference else "demonstrations"
+
+
+def _choices(kind: type) -> str:
+    return "\n".join(dict.fromkeys(f"    {', '.join(format.needs)}" for format in FORMATS if format.kind is kind))
+
+
+def _columns(rows: Sequence[Mapping[str, Any]], most: int = 12) -> list[str]:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return [*names[:most], f"and {len(names) - most} more"] if len(names) > most else names or ["(none)"]
