@@ -1,0 +1,303 @@
+"""From a folder or hub id to a model that is ready to train: precision, quantisation, adapters, attention.
+
+Everything that is decided here is said in `notes`. Weights are read from safetensors only.
+Left out: which examples, which loss; how the log-probabilities are made (logprobs.py, policy.py).
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from pairwright.backbone.attention import TRIE, Backend, choose_backend
+from pairwright.backbone.rows import plain_implementation, why_rows
+from pairwright.errors import ConfigError, MissingExtraError, ModelError
+
+Tuning = Literal["full", "lora", "qlora"]
+POLICY = "default"
+"""Name of the adapter that is trained."""
+REFERENCE = "reference"
+"""Name of the frozen copy of the adapter that training started from."""
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    targets: str = "all-linear"
+
+
+@dataclass
+class Backbone:
+    """A loaded model. `model` is the PreTrainedModel itself, or the PeftModel around it."""
+
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    device: torch.device
+    dtype: torch.dtype
+    tuning: Tuning
+    backend: Backend | Literal["rows"]
+    plain: str
+    """The attention implementation that the model would have used by itself."""
+    digest: str
+    """SHA-256 that stands for the weights that training starts from, adapter included."""
+    continued: bool
+    """True where training goes on from an existing adapter."""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def base(self) -> PreTrainedModel:
+        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+
+    def trainable(self) -> dict[str, torch.nn.Parameter]:
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+
+def load(
+    name: str,
+    *,
+    tuning: Tuning,
+    lora: LoraSettings,
+    precision: str = "auto",
+    attention: str = "auto",
+    device: torch.device,
+    trust_remote_code: bool = False,
+    seed: int = 0,
+) -> Backbone:
+    """Load the model `name` for training.
+
+    Raises ModelError where there is nothing to load, ConfigError where the settings exclude each other.
+    """
+    notes: list[str] = []
+    adapter = name if _is_adapter(name) else None
+    base_name = _adapter_base(name) if adapter else name
+    if adapter and tuning == "full":
+        raise ConfigError(f"{name} is an adapter: train it with --tuning lora, or merge it into its model first")
+    _check_folder(base_name)
+    dtype = _choose_dtype(precision, device, notes)
+    model = _read_model(base_name, dtype, tuning, device, trust_remote_code)
+    tokenizer = _read_tokenizer([name, base_name] if adapter else [name], trust_remote_code)
+    _check_vocabulary(model, tokenizer, name)
+    silent = _turn_dropout_off(model)
+    if silent:
+        notes.append(f"dropout inside the model is off ({silent} layers): answers are compared under the same weights")
+    plain = plain_implementation(model)
+    backend = _choose_attention(model, attention, device, dtype, notes)
+    if tuning != "full":
+        torch.manual_seed(seed)
+        model = _add_adapter(model, adapter, lora, tuning, notes)
+    model.train()
+    weights = weights_digest(base_name, model) + (folder_digest(Path(adapter)) if adapter else "")
+    digest = hashlib.sha256(weights.encode()).hexdigest()
+    notes.insert(0, _size_line(model, base_name, tuning, dtype, device))
+    return Backbone(model, tokenizer, device, dtype, tuning, backend, plain, digest, adapter is not None, notes)
+
+
+def weights_digest(name: str, model: Any) -> str:
+    """What identifies the base weights: the files' SHA-256 for a folder, the commit for a hub id."""
+    if Path(name).is_dir():
+        return folder_digest(Path(name))
+    config = model.config if isinstance(model, PreTrainedModel) else model.get_base_model().config
+    return f"{name}@{config._commit_hash}"
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of a folder's safetensors and config."""
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*config.json")]):
+        digest.update(path.name.encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _is_adapter(name: str) -> bool:
+    return (Path(name) / "adapter_config.json").is_file()
+
+
+def _adapter_base(name: str) -> str:
+    base = PeftConfig.from_pretrained(name).base_model_name_or_path
+    if not base:
+        raise ModelError(f"{name}/adapter_config.json does not name its base model (base_model_name_or_path)")
+    # A base given relative to the adapter travels with it.
+    beside = Path(name) / base
+    return str(beside) if not Path(base).exists() and beside.is_dir() else str(base)
+
+
+def _check_folder(name: str) -> None:
+    folder = Path(name)
+    if not folder.exists():
+        if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+            raise ModelError(f"{name}: no such folder. Give a model's folder, or a hub id such as Qwen/Qwen2.5-0.5B")
+        return
+    if not folder.is_dir():
+        raise ModelError(f"{name} is a file. Give the folder that holds config.json and the weights")
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{name} has no config.json: it is not a model's folder")
+    if not any(folder.glob("*.safetensors")):
+        pickled = sorted(p.name for p in [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")])
+        found = f" It holds {pickled[0]}, and pickled files can run code: save it as safetensors." if pickled else ""
+        raise ModelError(f"{name} has no weights (*.safetensors).{found}")
+
+
+def _choose_dtype(precision: str, device: torch.device, notes: list[str]) -> torch.dtype:
+    if precision != "auto":
+        return getattr(torch, precision)
+    if device.type == "cuda":
+        if torch.cuda.get_device_capability(device)[0] >= 8:
+            notes.append("precision: bfloat16 weights, which this GPU computes natively")
+            return torch.bfloat16
+        notes.append("precision: float16 with loss scaling, because this GPU has no bfloat16")
+        return torch.float16
+    notes.append(f"precision: float32 on {device.type}")
+    return torch.float32
+
+
+def _read_model(
+    name: str, dtype: torch.dtype, tuning: Tuning, device: torch.device, trust_remote_code: bool
+) -> PreTrainedModel:
+    extra: dict[str, Any] = {}
+    if tuning == "qlora":
+        extra["quantization_config"] = four_bit(dtype)
+        extra["device_map"] = {"": device}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            name, dtype=dtype, use_safetensors=True, trust_remote_code=trust_remote_code, **extra
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{name} could not be loaded: {_first_line(error)}") from error
+    return model if tuning == "qlora" else model.to(device)
+
+
+def four_bit(dtype: torch.dtype) -> Any:
+    """nf4 with double quantisation (QLoRA, arXiv 2305.14314), computing in `dtype`."""
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("QLoRA needs bitsandbytes: pip install 'pairwright[gpu]'") from error
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
+def _read_tokenizer(names: list[str], trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    for name in names:
+        if Path(name).is_dir() and not (Path(name) / "tokenizer_config.json").is_file():
+            continue
+        try:
+            return AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{name}: its tokenizer could not be loaded: {_first_line(error)}") from error
+    raise ModelError(f"{' and '.join(names)}: no tokenizer (tokenizer_config.json) beside the weights")
+
+
+def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise ModelError(f"{name}: the tokenizer has {len(tokenizer):,} tokens and the model only {rows:,}")
+
+
+def _turn_dropout_off(model: PreTrainedModel) -> int:
+    layers = [m for m in model.modules() if isinstance(m, torch.nn.Dropout) and m.p > 0]
+    for layer in layers:
+        layer.p = 0.0
+    return len(layers)
+
+
+def _choose_attention(
+    model: PreTrainedModel, wanted: str, device: torch.device, dtype: torch.dtype, notes: list[str]
+) -> Backend | Literal["rows"]:
+    reason = why_rows(model)
+    if wanted == "rows" or (wanted == "auto" and reason):
+        model.set_attn_implementation(plain_implementation(model))
+        notes.append(f"attention: one row per sequence, because {reason or 'you asked for it'}")
+        return "rows"
+    if reason:
+        raise ConfigError(f"--attention {wanted} is not possible: {reason}. Use --attention rows")
+    backend: Backend = choose_backend(device, dtype) if wanted == "auto" else wanted  # type: ignore[assignment]
+    if backend == "varlen" and device.type != "cuda":
+        raise ConfigError(f"--attention varlen runs on CUDA only, and this run is on {device.type}")
+    model.set_attn_implementation(TRIE)
+    notes.append(f"attention: {backend}, shared prefixes computed once")
+    return backend
+
+
+def _add_adapter(model: PreTrainedModel, adapter: str | None, lora: LoraSettings, tuning: Tuning, notes: list[str]):
+    if tuning == "qlora":
+        _prepare_quantised(model)
+    if adapter:
+        notes.append("going on with this adapter; the reference is the adapter as it is now")
+        return PeftModel.from_pretrained(model, adapter, adapter_name=POLICY, is_trainable=True)
+    targets: str | list[str] = lora.targets if lora.targets == "all-linear" else lora.targets.split(",")
+    settings = LoraConfig(
+        r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type="CAUSAL_LM"
+    )
+    try:
+        return get_peft_model(model, settings, adapter_name=POLICY)
+    except ValueError as error:
+        raise ConfigError(f"--lora-targets {lora.targets}: {_first_line(error)}") from error
+
+
+def _prepare_quantised(model: PreTrainedModel) -> None:
+    """Freeze the base. Unlike peft's helper this leaves norms and embeddings in the compute precision: casting the
+    embeddings of a 7B model to float32 costs 2 GB and changes nothing that is trained."""
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+
+
+def _size_line(model: Any, name: str, tuning: Tuning, dtype: torch.dtype, device: torch.device) -> str:
+    total = sum(_count(p) for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    share = f"{trained:,} of {total:,} parameters trained ({100 * trained / total:.1f}%)"
+    kept = "4-bit nf4" if tuning == "qlora" else str(dtype).removeprefix("torch.")
+    return f"model: {name}, {kept} on {device}, {tuning}: {share}"
+
+
+def _count(parameter: torch.nn.Parameter) -> int:
+    """Weights that a parameter stands for; a 4-bit one packs two in a byte."""
+    state = getattr(parameter, "quant_state", None)
+    return parameter.numel() if state is None else int(torch.Size(state.shape).numel())
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]
+
+
+def set_gradient_checkpointing(backbone: Backbone, on: bool) -> None:
+    """Recompute each layer in the backward pass, or not."""
+    if on:
+        backbone.base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    else:
+        backbone.base.gradient_checkpointing_disable()
+
+
+def save_model(backbone: Backbone, folder: Path) -> None:
+    """What transformers or peft load as it is: the whole model after full tuning, else the adapter; the tokenizer."""
+    if isinstance(backbone.model, PeftModel):
+        backbone.model.save_pretrained(folder, selected_adapters=[POLICY])
+        _drop_machine_noise(folder / "adapter_config.json")
+    else:
+        config = backbone.base.config
+        used = config.get_text_config()._attn_implementation
+        backbone.base.set_attn_implementation(backbone.plain)
+        backbone.base.save_pretrained(folder)
+        backbone.base.set_attn_implementation(used)
+    backbone.tokenizer.save_pretrained(folder)
+
+
+def _drop_machine_noise(path: Path) -> None:
+    """peft writes sets in an order that changes from run to run; sorted, equal runs save equal files."""
+    settings = json.loads(path.read_text())
+    for key, value in settings.items():
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            settings[key] = sorted(value)
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,100 @@
+"""A batch of token sequences -> log-probability of each scored token, by the trie path or the plain one."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from pairwright.backbone.attention import to_device
+from pairwright.backbone.load import REFERENCE, Backbone
+from pairwright.backbone.logprobs import Head, token_logprobs
+from pairwright.backbone.rows import plain_attention, plain_logprobs, row_hidden
+from pairwright.errors import ModelError, ParityError
+from pairwright.tokens.trie import Trie
+
+TOLERANCE = {torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
+"""Mean absolute difference of a token's log-probability between fast and plain path that stops a run. A wrong mask or
+position moves it by 1 and more; rounding stays a hundred times below (docs/LOG.md)."""
+
+
+def logprobs(backbone: Backbone, trie: Trie) -> Tensor:
+    """(S,) float32 log-probabilities of the trie's scored tokens under the model as it is now."""
+    decoder = backbone.base.get_decoder()
+    if backbone.backend == "rows":
+        hidden = row_hidden(decoder, trie, backbone.device)
+        target = torch.from_numpy(trie.target).to(backbone.device)
+    else:
+        batch = to_device(trie, backbone.device, backbone.backend)
+        out = decoder(input_ids=batch.ids, position_ids=batch.position, trie=batch, use_cache=False)
+        hidden, target = out.last_hidden_state[0, batch.source], batch.target
+    return token_logprobs(hidden, head_of(backbone.base), target)
+
+
+def sequence_sums(token_values: Tensor, trie: Trie) -> Tensor:
+    """(Q,) sums of (S,) values over each sequence's scored tokens."""
+    sequence = torch.from_numpy(trie.sequence).to(token_values.device)
+    return torch.zeros(trie.sequences, dtype=token_values.dtype, device=token_values.device).index_add(
+        0, sequence, token_values
+    )
+
+
+def head_of(model: PreTrainedModel) -> Head:
+    """The model's output layer and what its forward does to the logits afterwards."""
+    layer = model.get_output_embeddings()
+    if type(layer) is not torch.nn.Linear:
+        raise ModelError(f"the output layer is a {type(layer).__name__}; adapters on the head are not supported")
+    config = model.config.get_text_config()
+    scale = float(getattr(config, "logit_scale", None) or 1.0)
+    if divisor := getattr(config, "logits_scaling", None):
+        scale /= float(divisor)
+    return Head(layer.weight, layer.bias, scale, getattr(config, "final_logit_softcapping", None))
+
+
+def reference_weights(backbone: Backbone) -> AbstractContextManager:
+    """The model as training found it, for a `live` reference: a frozen copy of a continued adapter, or no adapter."""
+    if not isinstance(backbone.model, PeftModel):
+        raise ValueError("after full tuning the starting weights are gone; use the cache, or a second model")
+    if not backbone.continued:
+        return backbone.model.disable_adapter()
+    return _Adapter(backbone.model, REFERENCE)
+
+
+class _Adapter(nullcontext):
+    """Another adapter, for the length of a with-block."""
+
+    def __init__(self, model: PeftModel, name: str) -> None:
+        super().__init__()
+        self.model, self.name = model, name
+
+    def __enter__(self) -> None:
+        self.used = self.model.active_adapter
+        self.model.base_model.set_adapter(self.name, inference_mode=True)
+
+    def __exit__(self, *_: object) -> None:
+        self.model.base_model.set_adapter(self.used)
+
+
+@torch.no_grad()
+def compare_paths(backbone: Backbone, trie: Trie) -> tuple[float, float]:
+    """Mean and largest absolute difference of the scored tokens' log-probabilities between the fast path and the
+    unmodified model, one sequence at a time.
+
+    Raises ParityError above TOLERANCE.
+    """
+    model = backbone.model
+    model.eval()  # no dropout in either
+    fast = logprobs(backbone, trie)
+    with plain_attention(backbone.base, backbone.plain):
+        plain = plain_logprobs(backbone.base, trie, backbone.device)
+    model.train()
+    difference = (fast - plain).abs()
+    mean, largest = float(difference.mean()), float(difference.max())
+    if not mean <= TOLERANCE[backbone.dtype]:
+        raise ParityError(
+            f"the fast path ({backbone.backend}) and the plain one disagree on the first batch: log-probabilities "
+            f"differ by {mean:.2g} a token (largest {largest:.2g}). Train with --attention rows, and please report "
+            f"the model ({backbone.base.config.model_type})"
+        )
+    return mean, largest
