@@ -13,7 +13,7 @@ from pairwright.cli import main
 from pairwright.commandline import objectives
 
 DPO = '''
-"""Direct preference optimisation.
+"""Direct preference optimisation, with a first line that is longer than a terminal is wide, as they are.
 
 More about it.
 """
@@ -283,7 +283,7 @@ def test_a_missing_file(trained, capsys):
 def test_methods_lists_the_folder(trained, capsys):
     assert main(["methods"]) == 0
     shown = capsys.readouterr().out
-    assert "dpo" in shown and "Direct preference optimisation." in shown and "demonstrations" in shown
+    assert "dpo" in shown and "Direct preference optimisation," in shown and "demonstrations" in shown
     assert "helper" not in shown
 
 

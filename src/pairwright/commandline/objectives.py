@@ -5,11 +5,11 @@ keeps `pairwright methods` and `pairwright train --help` free of torch; only an 
 """
 
 import ast
-import difflib
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from pairwright.commandline.settings import nearest
 from pairwright.errors import ConfigError
 
 FOLDER = Path(__file__).parent.parent / "objectives"
@@ -37,9 +37,7 @@ def find(name: str) -> Objective:
     known = {objective.name: objective for objective in objectives()}
     wanted = name.replace("-", "_")
     if wanted not in known:
-        near = difflib.get_close_matches(wanted, known, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"There is no objective {name!r}.{hint} There are: {', '.join(known)}.")
+        raise ConfigError(f"There is no objective {name!r}.{nearest(wanted, known)} There are: {', '.join(known)}.")
     return known[wanted]
 
 

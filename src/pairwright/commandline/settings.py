@@ -13,6 +13,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+from pairwright.commandline.output import say
 from pairwright.errors import ConfigError
 
 
@@ -59,9 +60,9 @@ def parse(
     outer = dataclasses.make_dataclass(
         "Command", [(title[group], _as_dataclass(title[group], settings)) for group, settings in groups.items()]
     )
-    parsed: Any = tyro.cli(
-        outer, prog=program, description=description, args=list(argv), config=(tyro.conf.OmitArgPrefixes,)
-    )
+    if set(argv) & {"-h", "--help"}:
+        say(textwrap.fill(description, 80) + "\n")  # tyro would not wrap it
+    parsed: Any = tyro.cli(outer, prog=program, description="", args=list(argv), config=(tyro.conf.OmitArgPrefixes,))
     return {
         group: {setting.name: getattr(getattr(parsed, title[group]), setting.name) for setting in settings}
         for group, settings in groups.items()
