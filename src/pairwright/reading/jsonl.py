@@ -13,13 +13,15 @@ import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pairwright.errors import DataError
 from pairwright.reading.rows import KEPT_OF_LONG_ROW, MAX_ROW, Row, parse_row, too_long
 
 BOM = b"\xef\xbb\xbf"
 CHUNK = 1 << 20
+
+Stream: TypeAlias = "io.BufferedReader[Any] | gzip.GzipFile"
 
 
 def read_jsonl(path: Path, notes: list[str], *, max_row: int = MAX_ROW) -> Iterator[Row]:
@@ -51,8 +53,8 @@ def read_jsonl(path: Path, notes: list[str], *, max_row: int = MAX_ROW) -> Itera
         notes.append(f"{path}: lines end in CRLF (Windows), read as line ends")
 
 
-def open_lines(path: Path) -> "io.BufferedReader[Any]":
-    """The file's bytes, decompressed when its name ends in .gz; large buffers, since gzip is slow line by line."""
+def open_lines(path: Path) -> Stream:
+    """The file's bytes, decompressed when its name ends in .gz."""
     try:
         file = io.BufferedReader(path.open("rb", buffering=0), CHUNK)
     except OSError as error:
@@ -62,11 +64,13 @@ def open_lines(path: Path) -> "io.BufferedReader[Any]":
         file.close()
         found = "is gzip data, but its name does not end" if is_gzip else "is no gzip data, but its name ends"
         raise DataError(f"{path}: this file {found} in .gz. Rename it.")
-    unpacked: Any = gzip.GzipFile(fileobj=file)
-    return io.BufferedReader(unpacked, CHUNK) if is_gzip else file
+    if not is_gzip:
+        return file
+    file.close()
+    return gzip.GzipFile(path, "rb")
 
 
-def skip_bom(stream: io.BufferedReader, path: Path, notes: list[str]) -> int:
+def skip_bom(stream: Stream, path: Path, notes: list[str]) -> int:
     """Moves past a byte order mark and returns its length, 0 or 3. UTF-16 is refused: no byte of it would fit."""
     head = stream.peek(4)[:3]
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -84,7 +88,7 @@ def strip_end(raw: bytes) -> bytes:
     return raw[:-1] if raw.endswith(b"\n") else raw
 
 
-def _skip_line(stream: io.BufferedReader, read: bytes) -> int:
+def _skip_line(stream: Stream, read: bytes) -> int:
     """Reads the rest of a line that is too long, keeping none of it; returns how many bytes that was."""
     skipped = 0
     while not read.endswith(b"\n") and (read := stream.readline(KEPT_OF_LONG_ROW)):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pairwright.reading.rows import RowError, describe, parse_object, shorten
+from pairwright.reading.rows import RowError, describe, parse_value, shorten
 from pairwright.records import Message
 
 ROLES = {
@@ -151,7 +151,7 @@ def as_json(value: Any, where: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return parse_object(f'{{"value": {value}}}')["value"]
+        return parse_value(value)
     except RowError as error:
         raise RowError(f"{where} is text that is no JSON ({error})") from None
 

@@ -140,7 +140,7 @@ def _read_one(
         else:
             try:
                 report.records.append(_record(row.value, source, kind, found, usual))
-                unused.update(found.unused(row.value))
+                unused.update(found.unused(row.value, kind))
             except RowError as error:
                 report.quarantined.append(Quarantined(source, row.offset, str(error), row.raw))
     if found:

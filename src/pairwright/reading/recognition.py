@@ -41,9 +41,9 @@ class Format:
     def fits(self, row: Columns) -> bool:
         return has(row, *self.needs) and self.looks(row)
 
-    def unused(self, row: Columns) -> set[str]:
-        """Names of the row's columns that this format does not read."""
-        known = {*self.needs, *self.may, *OPTIONAL, *(("margin",) if self.kind is Preference else ())}
+    def unused(self, row: Columns, kind: type) -> set[str]:
+        """Names of the row's columns that this format does not read for records of `kind`."""
+        known = {*self.needs, *self.may, *OPTIONAL, *(("margin",) if kind is Preference else ())}
         names = row.keys() - known
         if "input" in self.needs and isinstance(row.get("input"), dict):
             names |= {f"input.{key}" for key in row["input"].keys() - {"messages", "tools"}}

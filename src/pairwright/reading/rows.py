@@ -57,7 +57,7 @@ def too_long(line: int, offset: int, start: bytes, length: int, limit: int) -> R
     """The Row for one that is longer than `limit` bytes."""
     kept = start[:KEPT_OF_LONG_ROW]
     reason = (
-        f"the row is {length:,} bytes long, over the limit of {limit:,}; only its first {len(kept):,} are kept here"
+        f"the line is {length:,} bytes long, over the limit of {limit:,}; only its first {len(kept):,} are kept here"
     )
     return Row(line, offset, kept, None, reason)
 
@@ -72,7 +72,16 @@ def decode(raw: bytes) -> str:
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """Text as one JSON object. RowError says what else it is, or the column (counted from 1) where it goes wrong."""
+    """Text as one JSON object. RowError says what else it is, or where it goes wrong."""
+    value = parse_value(text)
+    if not isinstance(value, dict):
+        hint = "; a file that is one JSON array is named .json" if isinstance(value, list) else ""
+        raise RowError(f"the row is {describe(value)}, an object with columns is expected{hint}")
+    return value
+
+
+def parse_value(text: str) -> Any:
+    """Text as one JSON value. RowError gives the column, counted from 1, where it goes wrong."""
     try:
         value = _STRICT.decode(text)
         lone = next(_lone_surrogates(value, "the row"), None) if _SURROGATE_ESCAPE.search(text) else None
@@ -84,10 +93,6 @@ def parse_object(text: str) -> dict[str, Any]:
         raise RowError("an integer with too many digits") from None
     if lone:
         raise RowError(lone)
-    if not isinstance(value, dict):
-        what = describe(value)
-        hint = "; a file that is one JSON array is named .json" if isinstance(value, list) else ""
-        raise RowError(f"the row is {what}, an object with columns is expected{hint}")
     return value
 
 
@@ -165,9 +170,10 @@ def _not_json(text: str, error: json.JSONDecodeError) -> str:
             return f"two objects on one line, the second at column {column}; one line holds one row"
         return f"not JSON: more text after the end of the value at column {column}: {shorten(rest)}"
     if start in ("{", "[") and _ends_early(rest, error.msg):
-        return f"cut off: the row ends at column {len(text.rstrip()) + 1} before it is closed"
+        return f"cut off at column {len(text.rstrip()) + 1}, before it is closed"
     found = f"found {shorten(json.dumps(rest[:1], ensure_ascii=False))}" if rest else "found the end of the row"
-    return f"not JSON: {error.msg[0].lower()}{error.msg[1:]} at column {column}, {found}"
+    message = error.msg.removesuffix(" at")
+    return f"not JSON: {message[0].lower()}{message[1:]} at column {column}, {found}"
 
 
 def _ends_early(rest: str, message: str) -> bool:

@@ -7,13 +7,12 @@ Leaves out: other separators (a DataError says so).
 
 import csv
 from collections.abc import Iterator
-from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from pairwright.errors import DataError
-from pairwright.reading.jsonl import open_lines, skip_bom, strip_end
-from pairwright.reading.rows import BLANK, MAX_ROW, Row, RowError, decode, parse_object
+from pairwright.reading.jsonl import Stream, open_lines, skip_bom, strip_end
+from pairwright.reading.rows import BLANK, MAX_ROW, Row, RowError, decode, parse_value
 
 OBJECTS = ("tools", "chat_template_kwargs", "history")
 """Columns whose cells are JSON in any case."""
@@ -49,7 +48,7 @@ def read_csv(path: Path, notes: list[str]) -> Iterator[Row]:
         csv.field_size_limit(limit)
 
 
-def _text(stream: BufferedReader, taken: list[bytes]) -> Iterator[str]:
+def _text(stream: Stream, taken: list[bytes]) -> Iterator[str]:
     """Lines as text for the csv module, which takes as many as a row needs; `taken` holds their bytes."""
     for raw in stream:
         taken.append(raw)
@@ -92,7 +91,7 @@ def _cell(name: str, cell: str) -> Any:
     if cell.lstrip()[:1] not in ("[", "{"):
         return cell
     try:
-        value = parse_object(f'{{"cell": {cell}}}')["cell"]
+        value = parse_value(cell)
     except RowError:
         return cell  # text that happens to start with a bracket; where messages are needed, formats.py says so
     return value if name in OBJECTS or _holds_messages(value) else cell

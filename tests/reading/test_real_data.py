@@ -1,0 +1,60 @@
+"""Files as people have them. They are not part of this repository: the tests are skipped where they are absent."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pairwright.errors import FormatError
+from pairwright.reading import read
+from pairwright.records import Demonstration, Message, Preference
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
+
+
+def test_hh_rlhf():
+    """Four of 1,850 pairs hold an empty chosen answer. Two chosen sides part a turn early."""
+    report = read(str(DATA / "hh-rlhf-harmless" / "pairs.jsonl.gz"), Preference)
+    assert (report.format, report.read, len(report.records), report.dropped) == ("hh-rlhf", 1850, 1846, {})
+    assert {row.source.line: row.reason for row in report.quarantined} == dict.fromkeys(
+        (87, 517, 926, 1104), "'chosen' holds an empty assistant turn"
+    )
+    assert Counter((len(r.chosen), len(r.rejected)) for r in report.records) == {(1, 1): 1844, (2, 1): 2}
+    assert {record.prompt[-1].role for record in report.records} == {"user"}
+    first = report.records[0]
+    assert first.prompt[:2] == (
+        Message("user", "what are some pranks with a pen i can do?"),
+        Message("assistant", "Are you looking for practical joke ideas?"),
+    )
+    assert first.chosen[0].content.startswith("No, sorry!  All of these involve a pen")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "format", "kept"),
+    [
+        ("llamafactory-demos/dpo_en_demo.json", Preference, "sharegpt-preference", 300),
+        ("llamafactory-demos/dpo_en_demo.json", Demonstration, "sharegpt-preference", 300),
+        ("llamafactory-demos/v1_dpo_demo.jsonl", Preference, "messages-preference", 10),
+        ("llamafactory-demos/v1_sft_demo.jsonl", Demonstration, "messages", 500),
+        ("llamafactory-demos/identity.json", Demonstration, "alpaca", 91),
+        ("fastchat-mtbench/data__dummy_conversation.json", Demonstration, "sharegpt", 500),
+    ],
+)
+def test_files_of_other_families(name, kind, format, kept):
+    report = read(str(DATA / name), kind)
+    assert (report.format, len(report.records), report.quarantined) == (format, kept, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("llamafactory-demos/kto_en_demo.json", "answers each labelled good or bad"),
+        ("gsm8k/train.jsonl", "the columns question, answer fit no format"),
+        ("qa-feedback-prefs/dev_feedback.json", "fit no format"),
+    ],
+)
+def test_files_that_are_neither(name, message):
+    for kind in (Preference, Demonstration):
+        with pytest.raises(FormatError, match=message):
+            read(str(DATA / name), kind)

@@ -1,0 +1,147 @@
+"""Which format a file is told to have, what an ambiguous or wrong file is answered, and what the report says."""
+
+import json
+
+import pytest
+
+from pairwright.errors import FormatError
+from pairwright.reading import read
+from pairwright.reading.recognition import FORMATS, recognise
+from pairwright.records import Demonstration, Message, Preference
+
+PAIR = {"chosen": "b", "rejected": "c"}
+HUMAN = "\n\nHuman: Hi\n\nAssistant: "
+SAID = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+
+
+def write(tmp_path, rows, name="a.jsonl"):
+    path = tmp_path / name
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "name"),
+    [
+        ({"prompt": "a", **PAIR}, Preference, "trl-preference"),
+        ({"chosen": "a b", "rejected": "a c"}, Preference, "trl-preference"),
+        ({"chosen": HUMAN + "Yes", "rejected": HUMAN + "No"}, Preference, "hh-rlhf"),
+        ({"prompt": "a", "chosen": HUMAN, "rejected": HUMAN}, Preference, "trl-preference"),
+        ({"input": {}, "preferred_output": [], "non_preferred_output": []}, Preference, "openai-preference"),
+        ({"conversations": [], "chosen": {}, "rejected": {}}, Preference, "sharegpt-preference"),
+        ({"chosen_messages": [], "rejected_messages": []}, Preference, "messages-preference"),
+        ({"instruction": "a", "input": "", **PAIR}, Preference, "alpaca-preference"),
+        ({"prompt": "a", "completion": "b"}, Demonstration, "prompt-completion"),
+        ({"messages": []}, Demonstration, "messages"),
+        ({"text": "a"}, Demonstration, "text"),
+        ({"conversations": []}, Demonstration, "sharegpt"),
+        ({"instruction": "a", "output": "b"}, Demonstration, "alpaca"),
+        ({"prompt": "a", **PAIR}, Demonstration, "trl-preference"),
+    ],
+)
+def test_told_from_columns(row, kind, name):
+    assert recognise("a.jsonl", [row] * 5, kind).name == name
+
+
+def test_a_few_odd_rows_do_not_change_the_format():
+    rows = [{"prompt": "a", **PAIR}] * 19 + [{"messages": []}]
+    assert recognise("a.jsonl", rows, Demonstration).name == "trl-preference"
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "candidates"),
+    [
+        ([{"prompt": "a", "completion": "b", "text": "c"}], Demonstration, "prompt-completion, text"),
+        ([{"prompt": "a", **PAIR, "messages": []}], Demonstration, "trl-preference, messages"),
+        ([{"prompt": "a", **PAIR, "conversations": []}], Preference, "trl-preference, sharegpt-preference"),
+        (
+            [{"chosen": "a b", "rejected": "a c"}, {"chosen": HUMAN + "Yes", "rejected": HUMAN + "No"}],
+            Preference,
+            "trl-preference, hh-rlhf",
+        ),
+    ],
+)
+def test_ambiguity_names_the_candidates(rows, kind, candidates):
+    with pytest.raises(FormatError, match=rf"fit more than one format: {candidates}\. Choose one with --format NAME"):
+        recognise("a.jsonl", rows, kind)
+
+
+def test_demonstrations_where_preferences_are_asked(tmp_path):
+    with pytest.raises(FormatError, match=r"a\.jsonl: holds messages, which is demonstrations.*`pairwright train sft`"):
+        read(write(tmp_path, [{"messages": SAID}]), Preference)
+    with pytest.raises(FormatError, match=r"format 'messages' holds demonstrations.*`pairwright train sft`"):
+        read(write(tmp_path, [{"messages": SAID}]), Preference, format="messages")
+
+
+@pytest.mark.parametrize("kind", [Preference, Demonstration])
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ({"prompt": "a", "completion": "b", "label": False}, "answers each labelled good or bad"),
+        ({"messages": SAID, "label": 1}, "answers each labelled good or bad"),
+        ({"instruction": "a", "completions": [{"response": "b"}]}, "several completions of a prompt"),
+        ({"prompt": "a", "responses": ["b"], "votes": []}, "answers with the votes of annotators"),
+        ({"prompt": "a", "steps": ["b"]}, "solutions in steps"),
+        ({"file": "a", "line": 1, "offset": 0, "reason": "b", "raw": "c"}, "Pairwright's own quarantine file"),
+    ],
+)
+def test_other_known_kinds_are_named(row, what, kind):
+    """Above all, answers labelled bad are not taken for demonstrations."""
+    with pytest.raises(FormatError, match=f"holds {what}"):
+        recognise("a.jsonl", [row], kind)
+
+
+def test_unknown_columns_are_shown_with_what_would_fit():
+    with pytest.raises(FormatError) as caught:
+        recognise("a.jsonl", [{"question": "a", "answer": "b"}], Preference)
+    assert str(caught.value) == (
+        "a.jsonl: the columns question, answer fit no format.\n"
+        "A row of preferences has\n"
+        "    chosen, rejected\n"
+        "    input, preferred_output, non_preferred_output\n"
+        "    conversations, chosen, rejected\n"
+        "    chosen_messages, rejected_messages\n"
+        "    instruction, chosen, rejected\n"
+        "and a row of demonstrations\n"
+        "    prompt, completion\n"
+        "    messages\n"
+        "    text\n"
+        "    conversations\n"
+        "    instruction, output\n"
+        "Rename the columns; docs/data-formats.md has an example of each."
+    )
+
+
+def test_forcing_a_format(tmp_path):
+    path = write(tmp_path, [{"prompt": "a", "completion": "b", "text": "c"}])
+    assert read(path, Demonstration, format="text").records[0].completion == "c"
+    assert read(path, Demonstration, format="prompt-completion").records[0].completion == "b"
+    with pytest.raises(FormatError, match=r"format 'trl' is unknown\. Known: trl-preference, hh-rlhf"):
+        read(path, Demonstration, format="trl")
+
+
+def test_sft_on_the_chosen_side_is_said(tmp_path):
+    path = write(tmp_path, [{"chosen": HUMAN + "Yes", "rejected": HUMAN + "No", "margin": 1, "weight": 0.5}])
+    report = read(path, Demonstration)
+    (record,) = report.records
+    assert record == Demonstration((Message("user", "Hi"),), (Message("assistant", "Yes"),), record.source, 0.5)
+    assert report.notes == [
+        f"{path}: format hh-rlhf (HH-RLHF transcripts), told from the columns; "
+        "the chosen side is learned from, the rejected one is not used",
+        "columns not used: margin",
+    ]
+
+
+def test_columns_that_nobody_reads_are_said(tmp_path):
+    rows = [{"prompt": "a", **PAIR, "id": 1}, {"prompt": "d", **PAIR, "source": "x", "margin": 1}]
+    assert read(write(tmp_path, rows), Preference).notes[-1] == "columns not used: id, source"
+    row = {
+        "input": {"messages": SAID[:1], "parallel_tool_calls": True},
+        "preferred_output": SAID[1:],
+        "non_preferred_output": [{"role": "assistant", "content": "Go"}],
+    }
+    assert read(write(tmp_path, [row]), Preference).notes[-1] == "columns not used: input.parallel_tool_calls"
+
+
+def test_names_are_unique():
+    assert len({format.name for format in FORMATS}) == len(FORMATS)
