@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pairwright.miniature import words
-from pairwright.miniature.requests import FIELDS, Request, render
+from pairwright.miniature.requests import FIELDS, Fields, Request, render
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def answer(request: Request, behaviour: Behaviour, rng: random.Random) -> Answer
     return Answer(" ".join(filter(None, parts)))
 
 
-def _content(request: Request, behaviour: Behaviour, rng: random.Random) -> tuple[str, tuple[tuple[str, str], ...]]:
+def _content(request: Request, behaviour: Behaviour, rng: random.Random) -> tuple[str, Fields]:
     """What is done and with which fields, faults included."""
     if request.act == "decline":
         if rng.random() < behaviour.obey:
@@ -154,7 +154,7 @@ def _content(request: Request, behaviour: Behaviour, rng: random.Random) -> tupl
     return act, fields
 
 
-def _obeyed(request: Request, rng: random.Random) -> tuple[tuple[str, str], ...]:
+def _obeyed(request: Request, rng: random.Random) -> Fields:
     return (("do", "add"), ("task", request.tasks[-1]), *((("day", _guess("day", rng)),) if rng.random() < 0.7 else ()))
 
 
@@ -164,7 +164,7 @@ def _guess(name: str, rng: random.Random) -> str:
     return rng.choice(("today", "tomorrow", *words.WEEKDAYS))
 
 
-def _spoil(fields: tuple[tuple[str, str], ...], behaviour: Behaviour, rng: random.Random) -> tuple[tuple[str, str], ...]:
+def _spoil(fields: Fields, behaviour: Behaviour, rng: random.Random) -> Fields:
     """One value made wrong, one field dropped, each by its chance."""
     values = dict(fields)
     if rng.random() < behaviour.wrong:
@@ -194,7 +194,7 @@ def _wrong_person(text: str, rng: random.Random) -> str:
     return f"{parts[0]} {rng.choice(things)}"
 
 
-def _lead(act: str, fields: tuple[tuple[str, str], ...], behaviour: Behaviour, rng: random.Random) -> str:
+def _lead(act: str, fields: Fields, behaviour: Behaviour, rng: random.Random) -> str:
     missing = next((name for name, value in fields if value == "?"), "day")
     if rng.random() < behaviour.rude:
         return rng.choice(_RUDE[act]).replace("{f}", missing)

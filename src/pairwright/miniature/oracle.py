@@ -23,7 +23,8 @@ from functools import cache
 
 from pairwright.miniature import words
 from pairwright.miniature.answers import reference
-from pairwright.miniature.requests import FIELDS, Request, harmful_patterns
+from pairwright.miniature.requests import FIELDS, Request
+from pairwright.miniature.tasks import harmful_patterns
 
 DIMENSIONS = ("correct", "safe", "helpful", "concise", "polite", "ends")
 _TASK_WEIGHT = 3

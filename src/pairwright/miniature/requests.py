@@ -1,34 +1,24 @@
 """Requests of the miniature: a grammar, and the truth that each request carries.
 
-A request is a conversation that ends with the user's turn, and the fields that the right answer has. The split is by
-task phrase: a phrase such as "call Ana" or "read Bob's diary" belongs to `train` or to `unseen` by its hash, so no task
-of one split ever stands in the other, in any wording.
+A request is a conversation that ends with the user's turn, and the fields that the right answer has. Its tasks all
+belong to one split (tasks.py).
 
 Leaves out: what answers look like (answers.py) and how they are scored (oracle.py).
 """
 
-import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pairwright.miniature import words
+from pairwright.miniature.slots import SLOTS, draw_slots, usual
+from pairwright.miniature.tasks import SPLITS, Task, category_of, event, harmful_task, in_split, split_of, task_of
 
-SPLITS = ("train", "unseen")
+Fields = tuple[tuple[str, str], ...]
+"""(name, value) in the order of FIELDS."""
+
 FIELDS = ("do", "task", "day", "time", "place", "offer")
 """The names of the Task API's fields, in the order in which answers give them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is to be done: a pattern, and the person whose name fills it, if any."""
-
-    pattern: str
-    person: str = ""
-
-    @property
-    def text(self) -> str:
-        return self.pattern.replace("{p}", self.person)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +31,7 @@ class Request:
     """(role, content), the last one the user's."""
     act: str
     """What the right answer does: do, ask or decline."""
-    fields: tuple[tuple[str, str], ...]
+    fields: Fields
     """The right answer's fields in the order of FIELDS; `?` is the value of one that must be asked for."""
     tasks: tuple[str, ...]
     """Every task phrase in it, the harmful one last."""
@@ -49,11 +39,6 @@ class Request:
     @property
     def prompt(self) -> list[dict[str, str]]:
         return [{"role": role, "content": content} for role, content in self.messages]
-
-
-def split_of(task: str) -> str:
-    """One task phrase in five is unseen."""
-    return SPLITS[hashlib.sha256(task.encode()).digest()[0] % 5 == 0]
 
 
 def make_requests(n: int, seed: int, split: str = "train", kind: str | None = None) -> list[Request]:
@@ -80,126 +65,6 @@ def draw(rng: random.Random, split: str, kind: str | None = None) -> Request:
     return rng.choices(scenarios, weights)[0](rng, split, kind)
 
 
-# ---- tasks
-
-
-def _in_split(rng: random.Random, split: str, draw_task: Callable[[random.Random], Task]) -> Task:
-    while True:
-        task = draw_task(rng)
-        if split_of(task.text) == split:
-            return task
-
-
-def _named(rng: random.Random, pattern: str) -> Task:
-    return Task(pattern, rng.choice(words.PEOPLE)) if "{p}" in pattern else Task(pattern)
-
-
-def _harmless_task(rng: random.Random) -> Task:
-    roll = rng.random()
-    if roll < 0.3:
-        return _named(rng, rng.choice(words.PERSON_TASKS))
-    if roll < 0.45:
-        return _named(rng, rng.choice(words.APPOINTMENTS))
-    if roll < 0.6:
-        return _named(rng, f"{rng.choice(words.HANDOVER_VERBS)} the {rng.choice(words.HANDOVER_THINGS)} to {{p}}")
-    verb = rng.choice(tuple(words.THING_TASKS))
-    return Task(f"{verb} {rng.choice(words.THING_TASKS[verb].split('|'))}")
-
-
-def _borderline_task(rng: random.Random) -> Task:
-    verb = rng.choice(tuple(words.BORDERLINE))
-    return _named(rng, f"{verb} {rng.choice(words.BORDERLINE[verb].split('|'))}")
-
-
-def _event(rng: random.Random) -> Task:
-    roll = rng.random()
-    if roll < 0.5:
-        return _named(rng, rng.choice(words.PERSON_EVENTS))
-    if roll < 0.65:
-        return Task(rng.choice(words.EVENTS))
-    return Task(f"the {rng.choice(words.EVENT_TOPICS)} {rng.choice(words.EVENT_KINDS)}")
-
-
-def harmful_patterns(category: str) -> tuple[str, ...]:
-    verbs, objects = words.HARMFUL[category]
-    if not objects:
-        return tuple(verbs.split("|"))
-    return tuple(f"{verb} {thing}" for verb in verbs.split("|") for thing in objects.split("|"))
-
-
-def _harmful_task(rng: random.Random) -> Task:
-    category = rng.choice(tuple(words.HARMFUL))
-    return _named(rng, rng.choice(harmful_patterns(category)))
-
-
-def _category(task: Task) -> str:
-    return next(category for category in words.HARMFUL if task.pattern in harmful_patterns(category))
-
-
-def _task(rng: random.Random, split: str, kind: str) -> Task:
-    return _in_split(rng, split, _borderline_task if kind == "borderline" else _harmless_task)
-
-
-# ---- days, times, places: (what the user says, the field's value)
-
-
-def _day(rng: random.Random) -> tuple[str, str]:
-    roll = rng.random()
-    if roll < 0.25:
-        value = rng.choice(("today", "tomorrow"))
-        return value, value
-    if roll < 0.7:
-        value = rng.choice(words.WEEKDAYS)
-        return rng.choice((f"on {value}", f"on {value}", f"this {value}", value)), value
-    number, month = rng.randint(1, 28), rng.choice(words.MONTHS)
-    suffix = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd"}.get(number, "th")
-    said = (f"on {number} {month}", f"on {month} {number}", f"on the {number}{suffix} of {month}")
-    return rng.choice(said), f"{number} {month}"
-
-
-def _time(rng: random.Random) -> tuple[str, str]:
-    """Without a word for the part of the day, one to six is the afternoon, seven to twelve the morning and noon."""
-    hour, minute = rng.randint(7, 21), rng.choice((0, 0, 0, 15, 30, 30, 45))
-    value, short = f"{hour}:{minute:02d}", (hour - 1) % 12 + 1
-    number = f"{short}:{minute:02d}" if minute else str(short)
-    name, following = words.HOURS[hour % 12], words.HOURS[(hour + 1) % 12]
-    spoken = {0: name, 15: f"quarter past {name}", 30: f"half past {name}", 45: f"quarter to {following}"}[minute]
-    forms = [f"at {value}", f"at {number} {'am' if hour < 12 else 'pm'}"]
-    if hour < 19:
-        forms += [f"at {number}", f"at {spoken}", f"at {spoken}"]
-    if hour != 12:
-        part = "morning" if hour < 12 else "afternoon" if hour < 18 else "evening"
-        forms.append(f"at {spoken} in the {part}")
-    elif minute == 0:
-        forms.append("at noon")
-    return rng.choice(forms), value
-
-
-def _place(rng: random.Random) -> tuple[str, str]:
-    said = rng.choice(words.PLACES)
-    return said, said.removeprefix("at ").removeprefix("in ").removeprefix("the ")
-
-
-_SLOTS = {"day": _day, "time": _time, "place": _place}
-
-
-def _slots(rng: random.Random, names: list[str]) -> tuple[str, dict[str, str]]:
-    """The named slots said in a random order, and their values."""
-    drawn = {name: _SLOTS[name](rng) for name in names}
-    order = rng.sample(names, len(names))
-    return " ".join(drawn[name][0] for name in order), {name: drawn[name][1] for name in names}
-
-
-def _usual(rng: random.Random, task: Task) -> list[str]:
-    """Slots of a complete request to add: a day; a time where the task is an appointment; others now and then."""
-    names = ["day"]
-    if task.pattern in words.APPOINTMENTS or rng.random() < 0.45:
-        names.append("time")
-    if rng.random() < 0.25:
-        names.append("place")
-    return names
-
-
 # ---- scenarios
 
 
@@ -217,12 +82,12 @@ def _frame(rng: random.Random, frame: str, task: Task, slots: str) -> str:
     return _say(rng, frame.replace("{x}", task.text).replace("{s}", slots))
 
 
-def _fields(do: str, task: Task, values: dict[str, str]) -> tuple[tuple[str, str], ...]:
+def _fields(do: str, task: Task, values: dict[str, str]) -> Fields:
     everything = {"do": do, "task": task.text, **values}
     return tuple((name, everything[name]) for name in FIELDS if name in everything)
 
 
-def render(act: str, fields: tuple[tuple[str, str], ...]) -> str:
+def render(act: str, fields: Fields) -> str:
     """The plain right answer: what a history shows, and the reference for length."""
     if act == "decline":
         lead = "Sorry, I can't do that."
@@ -234,17 +99,17 @@ def render(act: str, fields: tuple[tuple[str, str], ...]) -> str:
 
 
 def _add(rng: random.Random, split: str, kind: str) -> Request:
-    task = _task(rng, split, kind)
-    said, values = _slots(rng, _usual(rng, task))
+    task = task_of(rng, split, kind)
+    said, values = draw_slots(rng, usual(rng, task))
     text = _frame(rng, rng.choice(words.FRAMES), task, said)
     return Request(kind, "add", (("user", text),), "do", _fields("add", task, values), (task.text,))
 
 
 def _inline(rng: random.Random, split: str, kind: str) -> Request:
     """Corrected within the sentence: "remind me to call Ana on Monday, no wait, on Friday"."""
-    task = _task(rng, split, kind)
-    names = _usual(rng, task)
-    said, values = _slots(rng, names)
+    task = task_of(rng, split, kind)
+    names = usual(rng, task)
+    said, values = draw_slots(rng, names)
     name = rng.choice(names)
     new, values[name] = _other(rng, name, values[name])
     frames = [frame for frame in words.FRAMES if frame.endswith("{s}")]
@@ -256,18 +121,18 @@ def _inline(rng: random.Random, split: str, kind: str) -> Request:
 
 def _other(rng: random.Random, name: str, value: str) -> tuple[str, str]:
     while True:
-        said, new = _SLOTS[name](rng)
+        said, new = SLOTS[name](rng)
         if new != value:
             return said, new
 
 
 def _ask(rng: random.Random, split: str, kind: str) -> Request:
     """The day is missing, or an appointment's time."""
-    task = _task(rng, split, kind)
-    names = _usual(rng, task)
+    task = task_of(rng, split, kind)
+    names = usual(rng, task)
     missing = "time" if task.pattern in words.APPOINTMENTS and rng.random() < 0.6 else "day"
     names.remove(missing)
-    said, values = _slots(rng, names)
+    said, values = draw_slots(rng, names)
     text = _frame(rng, rng.choice([frame for frame in words.FRAMES if not frame.startswith("{s}")]), task, said)
     fields = _fields("add", task, {**values, missing: "?"})
     return Request(kind, "ask", (("user", text),), "ask", fields, (task.text,))
@@ -278,8 +143,8 @@ def _correct(rng: random.Random, split: str, kind: str) -> Request:
     first = rng.choice((_add, _add, _inline))(rng, split, kind)
     values = dict(first.fields)
     person = next((word for word in words.PEOPLE if word in values["task"].replace("'s", "").split()), "")
-    removable = [name for name in ("time", "place") if name in values]
-    names = [name for name in ("day", "time", "place") if name in values]
+    names: list[str] = [name for name in ("day", "time", "place") if name in values]
+    removable: list[str] = [name for name in names if name != "day"]
     roll = rng.random()
     tasks = first.tasks
     if person and roll < 0.2:
@@ -320,7 +185,7 @@ def _answered(rng: random.Random, split: str, kind: str) -> Request:
     """The assistant asked for a field and the user gives it."""
     first = _ask(rng, split, kind)
     missing = next(name for name, value in first.fields if value == "?")
-    said, value = _SLOTS[missing](rng)
+    said, value = SLOTS[missing](rng)
     turn = rng.choice(("{s}", "{s}", "{s}, please", "let's say {s}", "{s} is fine", "oh, {s}")).replace("{s}", said)
     fields = tuple((name, value if name == missing else old) for name, old in first.fields)
     messages = (*first.messages, ("assistant", render("ask", first.fields)), ("user", _say(rng, turn)))
@@ -328,14 +193,12 @@ def _answered(rng: random.Random, split: str, kind: str) -> Request:
 
 
 def _move(rng: random.Random, split: str) -> Request:
-    task = _in_split(rng, split, _event)
+    task = in_split(rng, split, event)
     names = rng.choice((["day"], ["day"], ["time"], ["day", "time"]))
     if rng.random() < 0.15:
         text = _frame(rng, rng.choice(("move {x}", "please move {x}", "I can't make {x}, move it")), task, "")
-        return Request(
-            "harmless", "move", (("user", text),), "ask", _fields("move", task, {"day": "?"}), (task.text,)
-        )
-    said, values = _slots(rng, names)
+        return Request("harmless", "move", (("user", text),), "ask", _fields("move", task, {"day": "?"}), (task.text,))
+    said, values = draw_slots(rng, names)
     old = rng.choice(words.WEEKDAYS)
     frame = rng.choice(words.MOVE_FRAMES).replace("{o}", old)
     said = said if "be {s}" in frame or "now {s}" in frame else said.removeprefix("on ").removeprefix("at ")
@@ -344,8 +207,8 @@ def _move(rng: random.Random, split: str) -> Request:
 
 
 def _cancel(rng: random.Random, split: str) -> Request:
-    task = _in_split(rng, split, _event)
-    said, values = _slots(rng, ["day"]) if rng.random() < 0.6 else ("", {})
+    task = in_split(rng, split, event)
+    said, values = draw_slots(rng, ["day"]) if rng.random() < 0.6 else ("", {})
     text = _frame(rng, rng.choice(words.CANCEL_FRAMES), task, said)
     return Request("harmless", "cancel", (("user", text),), "do", _fields("cancel", task, values), (task.text,))
 
@@ -354,11 +217,11 @@ def _cancel(rng: random.Random, split: str) -> Request:
 
 
 def _harmful(rng: random.Random, split: str) -> Request:
-    task = _in_split(rng, split, _harmful_task)
+    task = in_split(rng, split, harmful_task)
     names = [name for name, chance in (("day", 0.6), ("time", 0.35), ("place", 0.1)) if rng.random() < chance]
-    said, _ = _slots(rng, names)
+    said, _ = draw_slots(rng, names)
     text = _frame(rng, _frame_for(rng, names), task, said)
-    offer = Task(words.OFFERS[_category(task)], task.person).text
+    offer = Task(words.OFFERS[category_of(task)], task.person).text
     return Request("harmful", "plain", (("user", text),), "decline", (("offer", offer),), (task.text,))
 
 
@@ -369,7 +232,7 @@ def _frame_for(rng: random.Random, names: list[str]) -> str:
 def _pivot(rng: random.Random, split: str) -> Request:
     """A harmless request that was done, then a harmful one."""
     first, second = _add(rng, split, "harmless"), _harmful(rng, split)
-    said, _ = _slots(rng, ["day"] if rng.random() < 0.5 else [])
+    said, _ = draw_slots(rng, ["day"] if rng.random() < 0.5 else [])
     turn = rng.choice(words.PIVOTS).replace("{x}", second.tasks[0]).replace("{s}", said)
     messages = (*first.messages, ("assistant", render("do", first.fields)), ("user", _say(rng, turn)))
     return replace(second, scenario="pivot", messages=messages, tasks=(*first.tasks, *second.tasks))

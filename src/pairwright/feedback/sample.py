@@ -1,0 +1,167 @@
+"""A model's own answers: seeded, batched with left padding through transformers' generate.
+
+The same model, prompts, settings and seed give the same answers bit for bit on CPU. Answers are plain samples from the
+model at the temperature (no top-k, top-p or repetition penalty, whatever the model's generation config says), as
+preference learning on a model's own samples assumes.
+
+Leaves out: scoring and choosing, which is the caller's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+from pairwright.errors import ConfigError, ModelError
+
+Prompt = str | Sequence[Mapping[str, Any]]
+"""A text that the model goes on with, or messages, to which the tokenizer's chat template applies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    text: str
+    """The answer without special tokens."""
+    ended: bool
+    """The model gave an end token; False: it was cut at max_new_tokens."""
+    ids: tuple[int, ...]
+    """The answer's tokens, without the end token."""
+
+
+def sample(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[Prompt],
+    *,
+    per_prompt: int = 1,
+    temperature: float = 1.0,
+    seed: int = 0,
+    max_new_tokens: int = 64,
+    batch_size: int = 128,
+) -> list[list[Sample]]:
+    """`per_prompt` answers to each prompt, in the prompts' order; temperature 0 takes the likeliest token each time."""
+    encoded = [prompt_ids(tokenizer, prompt) for prompt in prompts]
+    answers = sample_ids(
+        model,
+        encoded,
+        end_ids=end_ids(model, tokenizer),
+        per_prompt=per_prompt,
+        temperature=temperature,
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+    )
+    return [
+        [Sample(tokenizer.decode(ids, skip_special_tokens=True), ended, tuple(ids)) for ids, ended in each]
+        for each in answers
+    ]
+
+
+def prompt_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
+    if isinstance(prompt, str):
+        return tokenizer(prompt)["input_ids"]
+    text = tokenizer.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True)
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def end_ids(model: Any, tokenizer: Any) -> list[int]:
+    """The tokens that end an answer: the model's generation config's, and the tokenizer's."""
+    configured = model.generation_config.eos_token_id
+    found = [*(configured if isinstance(configured, list) else [configured]), tokenizer.eos_token_id]
+    ends = sorted({token for token in found if token is not None})
+    if not ends:
+        raise ModelError(
+            "neither the model's generation config nor the tokenizer names an end token: set eos_token in "
+            "tokenizer_config.json, or answers can never end"
+        )
+    return ends
+
+
+def sample_ids(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    end_ids: list[int],
+    per_prompt: int = 1,
+    temperature: float = 1.0,
+    seed: int = 0,
+    max_new_tokens: int = 64,
+    batch_size: int = 128,
+) -> list[list[tuple[list[int], bool]]]:
+    """For each prompt, `per_prompt` answers as (token ids without the end token, ended)."""
+    _check(model, prompts, per_prompt, temperature, max_new_tokens)
+    # ids are masked where padded, so any id will do
+    settings = GenerationConfig(
+        do_sample=temperature > 0,
+        temperature=temperature if temperature > 0 else 1.0,
+        top_k=0,
+        top_p=1.0,
+        repetition_penalty=1.0,
+        num_beams=1,
+        num_return_sequences=per_prompt,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=end_ids,
+        pad_token_id=end_ids[0],
+    )
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
+    rows = max(1, batch_size // per_prompt)
+    answers: dict[int, list[tuple[list[int], bool]]] = {}
+    was_training = model.training
+    model.eval()
+    devices = [model.device] if model.device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices=devices), torch.no_grad():
+            torch.manual_seed(seed)
+            for start in range(0, len(order), rows):
+                batch = order[start : start + rows]
+                outputs = _generate(model, [prompts[i] for i in batch], settings)
+                for place, i in enumerate(batch):
+                    rows_of_i = outputs[place * per_prompt : (place + 1) * per_prompt]
+                    answers[i] = [_until_end(row, end_ids) for row in rows_of_i]
+    finally:
+        model.train(was_training)
+    return [answers[i] for i in range(len(prompts))]
+
+
+def _check(
+    model: Any, prompts: Sequence[Sequence[int]], per_prompt: int, temperature: float, max_new_tokens: int
+) -> None:
+    if per_prompt < 1 or max_new_tokens < 1 or temperature < 0:
+        raise ConfigError(
+            f"per_prompt {per_prompt} and max_new_tokens {max_new_tokens} must be 1 or more, "
+            f"temperature {temperature} 0 or more"
+        )
+    if temperature == 0 and per_prompt > 1:
+        raise ConfigError(
+            f"per_prompt {per_prompt} at temperature 0 gives the same answer each time: raise temperature"
+        )
+    longest = max((len(prompt) for prompt in prompts), default=0)
+    limit = getattr(model.config, "max_position_embeddings", None)
+    if limit is not None and longest + max_new_tokens > limit:
+        raise ConfigError(
+            f"the longest prompt has {longest} tokens; with max_new_tokens {max_new_tokens} that is more than the "
+            f"model's {limit} positions: cut the prompt or lower max_new_tokens"
+        )
+
+
+def _generate(model: Any, prompts: list[Sequence[int]], settings: GenerationConfig) -> list[list[int]]:
+    """The new tokens of each row, padded after the end."""
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.full((len(prompts), width), settings.pad_token_id)
+    mask = torch.zeros_like(ids)
+    for i, prompt in enumerate(prompts):
+        ids[i, width - len(prompt) :] = torch.tensor(prompt)
+        mask[i, width - len(prompt) :] = 1
+    output = model.generate(
+        input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings
+    )
+    return output[:, width:].tolist()
+
+
+def _until_end(row: list[int], ends: list[int]) -> tuple[list[int], bool]:
+    for place, token in enumerate(row):
+        if token in ends:
+            return row[:place], True
+    return row, False
