@@ -1,5 +1,6 @@
 """The command line: flags, files and TRL's names become one config; errors become one message and an exit code."""
 
+import dataclasses
 import errno
 import json
 import subprocess
@@ -236,6 +237,16 @@ def test_a_file_with_names_of_trl(trained, tmp_path, capsys):
     assert main(["train", "dpo", "--config", str(file)]) == 0
     assert (trained[0].model, trained[0].pairs_per_step) == ("m", 2)
     assert "run.yaml: model_name_or_path is model here." in flat(capsys.readouterr().err)
+
+
+def test_the_config_of_an_earlier_run(trained, tmp_path):
+    """Every setting, with those that were left out as null, beside what the run added; --out is another one."""
+    assert main(["train", "dpo", *NEEDED, "--beta", "0.3", "--epochs", "2", "--tuning", "full"]) == 0
+    file = tmp_path / "config.json"
+    saved = {"config": dataclasses.asdict(trained[0]), "chosen": {"steps": 9}, "versions": {"torch": "2"}}
+    file.write_text(json.dumps(saved, indent=2))
+    assert main(["train", "dpo", "--config", str(file), "--out", "again"]) == 0
+    assert trained[1] == dataclasses.replace(trained[0], out="again")
 
 
 def test_a_json_file(trained, tmp_path):

@@ -27,20 +27,24 @@ def run(tmp_path):
     folder = tmp_path / "my run"
     metrics = []
     for step, loss in enumerate((0.69, 0.6, 0.5), start=1):
-        values = {"rewards/accuracies": 0.5, "rewards/chosen": 0.1, "rewards/rejected": -0.1, "num_tokens": 400 * step}
+        values = {"rewards/accuracies": 0.5, "rewards/chosen": 0.1, "rewards/rejected": -0.1, "num_tokens": 400}
         metrics.append({"step": step, "epoch": step / 3, "loss": loss, "grad_norm": 1.5, "odd": float(step), **values})
         if step != 2:
             metrics.append({"step": step, "eval_loss": loss + 0.1, "eval_rewards/accuracies": 0.25 * step})
     write_lines(folder / "metrics.jsonl", metrics)
-    write_lines(folder / "timings.jsonl", [{"step": 1, "seconds": 40.0}, {"step": 2, "seconds": 35.0}])
+    timings = [{"step": 1, "seconds": 40.0, "tokens": 900}, {"step": 2, "seconds": 35.0, "tokens": 600}]
+    write_lines(folder / "timings.jsonl", timings)
     prompt = [{"role": "user", "content": "move the dentist"}]
     answers = [{"step": s, "prompt": prompt, "completion": f"Moved {s}.", "chosen": "Which day?"} for s in range(6)]
     write_lines(folder / "samples.jsonl", answers)
     config = {"model": "models/tiny", "data": "pairs.jsonl", "method": "dpo", "seed": 0, "options": {"beta": 0.1}}
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "data.json").write_text(
-        json.dumps({"format": "TRL", "reading": {"read": 12, "dropped": {"identical": 2}}})
-    )
+    fingerprint = {"seed": 0, "data (tokens)": "abc"}
+    beside = {"chosen": {"learning_rate": 5e-6}, "fingerprint": fingerprint, "versions": {"torch": "2.13.0"}}
+    (folder / "config.json").write_text(json.dumps({"config": config, **beside}))
+    reading = {"files": ["pairs.jsonl"], "read": 12, "kept": 10, "quarantined": 0, "dropped": {"identical": 2}}
+    dropped = [{"source": "pairs.jsonl:7", "rule": "dropped_empty_answer"}]
+    tokens = {"examples": 9, "counts": {"dropped_empty_answer": 1, "new_rule": 3}, "dropped": dropped, "notes": ["EOS"]}
+    (folder / "data.json").write_text(json.dumps({"data": {"reading": reading, "tokens": tokens}}))
     return folder
 
 
@@ -125,10 +129,13 @@ def test_the_page_of_a_run(run):
         "Trained by dpo on pairs.jsonl.",
         "0.6 loss, held out 0.79 at step 1",
         "75% pairs ranked right held out",
-        "3 steps 1,200 tokens",
-        "1 min 15 s of training",
-        "read 12",
-        "dropped identical 2",
+        "3 steps 1,200 answer tokens",
+        "1 min 15 s in steps 20 tokens a second",
+        "data: reading files pairs.jsonl read 12 kept 10 quarantined 0 dropped identical 2",
+        "data: tokens examples 9 dropped 1 notes EOS",
+        "dropped empty answer: an answer has no tokens of its own 1 new_rule 3",
+        "pairs.jsonl:7 dropped_empty_answer",
+        "chosen learning rate 5.00e-06 fingerprint data (tokens) abc versions torch 2.13.0",
         "options beta 0.1",
         "chosen in the data Which day?",
     ):
@@ -158,7 +165,7 @@ def test_model_text_stays_text(run):
     write_lines(run / "metrics.jsonl", [{"step": 1, "loss": 0.5, ATTACK: 1.0}])
     config = {"model": ATTACK, "data": ATTACK, "method": ATTACK, ATTACK: ATTACK}
     (run / "config.json").write_text(json.dumps(config))
-    (run / "data.json").write_text(json.dumps({ATTACK: {ATTACK: ATTACK}}))
+    (run / "data.json").write_text(json.dumps({ATTACK: {ATTACK: {ATTACK: ATTACK}}}))
     page = page_of(run)
     assert_harmless(page)
     assert page.text.count(ATTACK) >= 5
@@ -289,7 +296,7 @@ def test_the_model_card(run):
     assert text.startswith('---\nlibrary_name: "peft"\ntags: ["pairwright", "dpo"]\nbase_model: "models/tiny"\n---\n')
     assert 'AutoPeftModelForCausalLM.from_pretrained("model")' in text
     assert "| loss, held out | 0.6 |" in text and "| pairs ranked right, held out | 0.75 |" in text
-    assert "| reading dropped identical | 2 |" in text and "# my run" in text
+    assert "| data reading dropped identical | 2 |" in text and "# my run" in text
 
 
 def test_the_model_card_of_full_weights(run):

@@ -17,7 +17,8 @@ class FileSetting:
 def read_settings(path: str) -> dict[str, FileSetting]:
     """The settings of a file: name -> value and line; `options` is opened, dashes in names become underscores.
 
-    Raises ConfigError for a file that is missing, no YAML, no mapping, or that gives a setting twice.
+    A run's config.json is read too: its part `config`. Raises ConfigError for a file that is missing, no YAML, no
+    mapping, or that gives a setting twice.
     """
     import yaml
 
@@ -25,6 +26,7 @@ def read_settings(path: str) -> dict[str, FileSetting]:
         text = Path(path).read_text(encoding="utf-8-sig")
         document = yaml.compose(text, Loader=yaml.SafeLoader)
         if isinstance(document, yaml.MappingNode):
+            document = _settings_part(document)
             settings: dict[str, FileSetting] = {}
             _collect(document, path, settings)
             return settings
@@ -37,6 +39,12 @@ def read_settings(path: str) -> dict[str, FileSetting]:
         where = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{where}: not YAML: {getattr(error, 'problem', None) or error}.") from error
     raise ConfigError(f"{path}: a settings file has lines such as `learning_rate: 1e-5`; this one has none.")
+
+
+def _settings_part(document: Any) -> Any:
+    """A run's config.json holds the settings under `config`, beside versions and digests."""
+    parts = {key.value: node for key, node in document.value}
+    return parts["config"] if "config" in parts and isinstance(parts["config"].value, list) else document
 
 
 def _collect(mapping: Any, path: str, settings: dict[str, FileSetting]) -> None:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from pairwright.reporting.plots import Curve, curves
 from pairwright.reporting.run_files import Line, Run, last, metric_names, points, read_run
 from pairwright.reporting.values import Rows, duration, rows, turns
+from pairwright.tokens.rules import RULES
 
 LOGS = ("config.json", "metrics.jsonl")
 
@@ -23,14 +24,16 @@ PANELS: dict[str, tuple[str, ...]] = {
 }
 """Panels in their order. A panel of one metric shows training and held-out values; one of two, training's only."""
 
-COUNTERS = {"step", "epoch", "num_tokens"}
+COUNTERS = {"step", "epoch", "num_tokens", "tokens_computed"}
 SHOWN_STEPS = 4
+SHOWN_DROPPED = 50
 
 
 def training_page(folder: Path) -> dict[str, Any]:
     """The content of training.html.j2."""
     run = read_run(folder)
     config = settings(run)
+    dropped = _dropped(run.data)
     method, model = str(config.get("method", "unknown method")), str(config.get("model", "an unknown model"))
     return {
         "title": f"{method.upper()} of {'/'.join(Path(model).parts[-2:]) or model}",
@@ -39,10 +42,12 @@ def training_page(folder: Path) -> dict[str, Any]:
         "data_name": str(config.get("data", "unknown data")),
         "tiles": _tiles(run),
         "data": _data(run.data),
+        "dropped": dropped[:SHOWN_DROPPED],
+        "dropped_more": max(0, len(dropped) - SHOWN_DROPPED),
         "panels": panels([run.metrics]),
         "samples": _samples(run.samples),
         "settings": rows(config, leave_out=("model", "data", "method")),
-        "surroundings": rows({name: value for name, value in run.config.items() if name not in ("config", *config)}),
+        "surroundings": _surroundings(run.config, config),
         "remarks": run.remarks,
     }
 
@@ -97,21 +102,50 @@ def _tiles(run: Run) -> list[tuple[str, str, str]]:
         if value is not None:
             figure = f"{value:.0%}" if "accurac" in name else f"{value:.3g}"
             tiles.append((figure, words, "training, last step" if held_out is None else "held out"))
-    step, tokens = last(run.metrics, "step"), last(run.metrics, "num_tokens")
+    step, tokens = last(run.metrics, "step"), sum(value for _, value in points(run.metrics, "num_tokens"))
     if step is not None:
-        tiles.append((f"{step:,.0f}", "steps", "" if tokens is None else f"{tokens:,.0f} tokens"))
-    seconds = [line[name] for line in run.timings for name in ("seconds", "step_seconds") if name in line]
+        tiles.append((f"{step:,.0f}", "steps", f"{tokens:,.0f} answer tokens" if tokens else ""))
+    seconds, computed = (sum(value for _, value in points(run.timings, name)) for name in ("seconds", "tokens"))
     if seconds:
-        tiles.append((duration(sum(seconds)), "of training", ""))
+        tiles.append((duration(seconds), "in steps", f"{computed / seconds:,.0f} tokens a second" if computed else ""))
     return tiles
 
 
 def _data(data: Line) -> list[tuple[str, Rows]]:
-    """data.json as groups of rows: each nested object is a group, what stands beside them the first one."""
-    plain = {name: value for name, value in data.items() if not isinstance(value, dict)}
-    groups = [("", rows(plain))] if plain else []
-    groups += [(name.replace("_", " "), rows(value)) for name, value in data.items() if isinstance(value, dict)]
+    """data.json as groups of rows: {"data": {"reading": {...}, "tokens": {...}}, "held out": {...}}."""
+    groups = []
+    for part, sections in data.items():
+        for section, values in sections.items() if isinstance(sections, dict) else ():
+            if isinstance(values, dict):
+                counts = values.get("counts")
+                counted = [(_rule(rule), f"{n:,}") for rule, n in counts.items()] if isinstance(counts, dict) else []
+                groups.append((f"{part}: {section}", rows(values, leave_out=("counts",)) + counted))
     return [(name, found) for name, found in groups if found]
+
+
+def _rule(name: str) -> str:
+    """A rule of tokens/rules.py with its meaning; one of a later version by its name alone."""
+    return f"{name.replace('_', ' ')}: {RULES[name]}" if name in RULES else name
+
+
+def _dropped(data: Line) -> list[tuple[str, str]]:
+    """(file and line, rule) of every record that became no example."""
+    listed = [
+        row
+        for sections in data.values()
+        for values in (sections.values() if isinstance(sections, dict) else ())
+        for row in (values.get("dropped") if isinstance(values, dict) else None) or ()
+    ]
+    return [(str(row.get("source")), str(row.get("rule"))) for row in listed if isinstance(row, dict)]
+
+
+def _surroundings(whole: Line, config: Line) -> Rows:
+    """What stands in config.json beside the settings; of the fingerprint only what is not a setting."""
+    beside = {name: value for name, value in whole.items() if name != "config" and name not in config}
+    fingerprint = beside.get("fingerprint")
+    if isinstance(fingerprint, dict):
+        beside["fingerprint"] = {name: value for name, value in fingerprint.items() if name not in config}
+    return rows(beside)
 
 
 def _samples(samples: Sequence[Line]) -> list[dict[str, Any]]:

@@ -42,7 +42,8 @@ def duration(seconds: float) -> str:
 
 
 def rows(value: Mapping[str, Any], *, leave_out: tuple[str, ...] = ()) -> Rows:
-    """Nested mappings as (name, text) rows: {"a": {"b": 1}} is ("a b", "1"). Empty values are left out."""
+    """Nested mappings as (name, text) rows: {"a": {"b": 1}} is ("a b", "1"). Empty values are left out, and of
+    lists of objects only their number is said."""
     found: Rows = []
     for name, inner in value.items():
         if name in leave_out or inner is None or inner in ({}, [], ""):
@@ -51,7 +52,8 @@ def rows(value: Mapping[str, Any], *, leave_out: tuple[str, ...] = ()) -> Rows:
         if isinstance(inner, Mapping):
             found += [(f"{label} {below}", text) for below, text in rows(inner)]
         elif isinstance(inner, list):
-            found.append((label, ", ".join(number(item) for item in inner)))
+            many = any(isinstance(item, Mapping) for item in inner)
+            found.append((label, f"{len(inner):,}" if many else ", ".join(number(item) for item in inner)))
         else:
             found.append((label, number(inner)))
     return found
