@@ -20,8 +20,8 @@ from torch import Tensor
 from pairwright.errors import CheckpointError, NonFiniteError
 from pairwright.training.files import read_start
 
-HEADER_LIMIT = 32 << 20
-"""Bytes of JSON header accepted: some 300,000 tensors. A larger one is damaged or hostile."""
+HEADER_LIMIT = 8 << 20
+"""Bytes of JSON header accepted: some 70,000 tensors. A larger one is damaged or hostile."""
 
 DTYPES = {
     torch.float64: "F64",
