@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
 from typing import Literal
 
 import torch
@@ -191,7 +192,9 @@ def _segments(
         seen = (*block.ancestors, number)
         mask = None
         if window is not None or block.ancestors or not block.causal:
-            mask = _mask(trie, (number, window, q.dtype), q.dtype, lambda b=block, s=seen: _block_mask(trie, b, s, window))
+            mask = _mask(
+                trie, (number, window, q.dtype), q.dtype, lambda b=block, s=seen: _block_mask(trie, b, s, window)
+            )
         gather = lambda parts, s=seen: parts[s[0]] if len(s) == 1 else torch.cat([parts[i] for i in s], 2)  # noqa: E731
         outs.append(_sdpa(queries[number], gather(keys), gather(values), mask, scale, softcap))
     return torch.cat(outs, 2)
@@ -274,9 +277,5 @@ AttentionInterface.register(TRIE, attend)
 def choose_backend(device: torch.device, dtype: torch.dtype) -> Backend:
     """varlen where FlashAttention runs (CUDA, compute capability 8 or more, 16-bit), else segments."""
     if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8 and dtype != torch.float32:
-        try:
-            import torch.nn.attention.varlen
-        except ImportError:  # torch before 2.10
-            return "flex"
-        return "varlen"
+        return "varlen" if find_spec("torch.nn.attention.varlen") else "flex"  # torch 2.10 brought varlen
     return "segments"

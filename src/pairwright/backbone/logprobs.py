@@ -48,9 +48,7 @@ def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float, s
     return logits if softcap is None else torch.tanh(logits / softcap) * softcap
 
 
-def _logits_gradient(
-    logits: Tensor, target: Tensor, scale: float, softcap: float | None, logsumexp: Tensor
-) -> Tensor:
+def _logits_gradient(logits: Tensor, target: Tensor, scale: float, softcap: float | None, logsumexp: Tensor) -> Tensor:
     """(s, V) derivative of the target's log-probability by the raw logits (before scale and cap)."""
     slope = None if softcap is None else (1 - (logits / softcap) ** 2)
     gradient = (logits - logsumexp[:, None]).exp_().neg_()

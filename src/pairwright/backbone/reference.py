@@ -1,0 +1,126 @@
+"""Reference log-probabilities, kept on disk by content.
+
+A key stands for everything that decides the value: the starting weights (adapter included), precision, quantisation,
+attention backend, token ids, supervised positions. So adding ten rows to a file computes ten, a changed model computes
+all, and runs, sweeps and reorderings share what is there. Each sequence is written when its batch is done: a kill
+loses one batch.
+
+Left out: cleaning up. The file may be deleted at any time; what is missing is computed again.
+"""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pairwright.backbone.load import Backbone
+from pairwright.backbone.policy import logprobs
+from pairwright.errors import NonFiniteError, StorageError
+from pairwright.tokens import trie
+from pairwright.tokens.batches import micro_batches
+from pairwright.tokens.sequences import Example, TokenSequence
+
+
+def default_path() -> Path:
+    """PAIRWRIGHT_CACHE, or the user's cache folder."""
+    folder = os.environ.get("PAIRWRIGHT_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "pairwright"
+    return Path(folder).expanduser() / "reference.sqlite"
+
+
+class Cache:
+    """Per-token log-probabilities by content key, in one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.database = sqlite3.connect(path, timeout=60)
+            self.database.execute("PRAGMA journal_mode=WAL")
+            self.database.execute(
+                "CREATE TABLE IF NOT EXISTS logprobs (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID"
+            )
+        except (sqlite3.Error, OSError) as error:
+            raise StorageError(
+                f"{path}: the reference cache cannot be opened ({error}); delete it, or set PAIRWRIGHT_CACHE"
+            ) from error
+
+    def get(self, key: bytes) -> np.ndarray | None:
+        """The (scored tokens,) float32 values, or None."""
+        row = self.database.execute("SELECT value FROM logprobs WHERE key = ?", (key,)).fetchone()
+        return None if row is None else np.frombuffer(row[0], dtype=np.float32)
+
+    def put(self, items: Sequence[tuple[bytes, np.ndarray]]) -> None:
+        try:
+            with self.database:
+                rows = [(key, value.astype(np.float32).tobytes()) for key, value in items]
+                self.database.executemany("INSERT OR REPLACE INTO logprobs VALUES (?, ?)", rows)
+        except sqlite3.Error as error:
+            raise StorageError(f"{self.path}: the reference cache cannot be written ({error})") from error
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def content_key(sequence: TokenSequence, backbone: Backbone) -> bytes:
+    """SHA-256 of all that decides a sequence's reference log-probabilities."""
+    digest = hashlib.sha256(
+        f"{backbone.digest} {backbone.dtype} {backbone.tuning == 'qlora'} {backbone.backend}".encode()
+    )
+    digest.update(sequence.ids.astype("<i8").tobytes())
+    digest.update(np.packbits(sequence.supervised).tobytes())
+    return digest.digest()
+
+
+def reference_sums(
+    backbone: Backbone,
+    examples: Sequence[Example],
+    tokens_per_batch: int,
+    cache: Cache,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[dict[bytes, float], int]:
+    """Log-probability of every sequence of `examples` under the backbone as it is now, which must be the reference.
+
+    Returns {content key: sum over the supervised tokens} and how many examples had to be computed. Runs under the
+    same token budget as training.
+    """
+    keys = [[content_key(s, backbone) for s in example.sequences] for example in examples]
+    known: dict[bytes, float] = {}
+    missing: list[int] = []
+    for number, own in enumerate(keys):
+        for key in own:
+            if key not in known and (value := cache.get(key)) is not None:
+                known[key] = float(value.sum(dtype=np.float64))
+        if any(key not in known for key in own):
+            missing.append(number)
+    if progress:
+        progress(len(examples) - len(missing))
+    # Long ones together: under the plain path rows are padded to the longest of their batch.
+    missing.sort(key=lambda i: -max(len(s.ids) for s in examples[i].sequences))
+    key_of = {id(s): key for i in missing for s, key in zip(examples[i].sequences, keys[i])}
+    backbone.model.eval()
+    for batch in micro_batches([examples[i] for i in missing], tokens_per_batch):
+        values = _batch_values(backbone, batch)
+        sequences = [s for example in batch for s in example.sequences]
+        items = [(key_of[id(s)], value) for s, value in zip(sequences, values)]
+        cache.put(items)
+        known |= {key: float(value.sum(dtype=np.float64)) for key, value in items}
+        if progress:
+            progress(len(batch))
+    backbone.model.train()
+    return known, len(missing)
+
+
+@torch.no_grad()
+def _batch_values(backbone: Backbone, batch: Sequence[Example]) -> list[np.ndarray]:
+    built = trie.build(batch)
+    values = logprobs(backbone, built).cpu().numpy()
+    if not np.isfinite(values).all():
+        where = [e.source for e in batch]
+        raise NonFiniteError(
+            f"the reference model gives NaN or infinity for an example among {where[0]} .. {where[-1]}"
+        )
+    return np.split(values, np.cumsum(built.lengths())[:-1])

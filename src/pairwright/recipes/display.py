@@ -1,0 +1,85 @@
+"""What a run shows: lines, progress bars with the time left, a table at the end. On stderr, so that results can be
+piped; plain lines where there is no terminal."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+Advance = Callable[[int, dict[str, float]], None]
+SHOWN = ("loss", "rewards/accuracies", "rewards/margins", "eval_loss", "eval_rewards/accuracies")
+EVERY_SECONDS = 20.0
+"""Without a terminal a line is printed this often."""
+
+
+class Display:
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+
+    def say(self, line: str) -> None:
+        self.console.print(line, markup=False, soft_wrap=not self.console.is_terminal)
+
+    @contextmanager
+    def progress(self, what: str, total: int) -> Iterator[Advance]:
+        """Yields advance(done, metrics)."""
+        if not self.console.is_terminal:
+            yield self._lines(what, total)
+            return
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[metrics]}"),
+        ]
+        with Progress(*columns, console=self.console, transient=what != "training") as bar:
+            task = bar.add_task(what, total=total, metrics="")
+
+            def advance(done: int, metrics: dict[str, float]) -> None:
+                loss = f"loss {metrics['loss']:.3f}" if "loss" in metrics else None
+                bar.update(task, completed=done, **({"metrics": loss} if loss else {}))
+
+            yield advance
+
+    def _lines(self, what: str, total: int) -> Advance:
+        began = said = time.monotonic()
+
+        def advance(done: int, metrics: dict[str, float]) -> None:
+            nonlocal said
+            now = time.monotonic()
+            if now - said >= EVERY_SECONDS and done:
+                said = now
+                left = (now - began) / done * (total - done)
+                numbers = "".join(f", {name} {metrics[name]:.3f}" for name in SHOWN if name in metrics)
+                self.say(f"{what}: {done:,} of {total:,}, about {left:.0f} s left{numbers}")
+
+        return advance
+
+    def outcome(self, metrics: dict[str, float], out: Path) -> None:
+        """The last metrics, trained and held-out side by side, and where things are."""
+        table = Table(title="Outcome", title_justify="left")
+        table.add_column("metric")
+        table.add_column("last step", justify="right")
+        table.add_column("held out", justify="right")
+        show = lambda value: "" if value is None else f"{value:.4g}"  # noqa: E731
+        for name in (
+            "loss",
+            "rewards/accuracies",
+            "rewards/margins",
+            "rewards/chosen",
+            "rewards/rejected",
+            "logps/chosen",
+            "logps/rejected",
+        ):
+            if name in metrics or f"eval_{name}" in metrics:
+                table.add_row(name, show(metrics.get(name)), show(metrics.get(f"eval_{name}")))
+        self.console.print(table)
+        self.say(f"model:   {out / 'model'}")
+        self.say(f"run:     {out} (config.json, metrics.jsonl, samples.jsonl, checkpoints)")
+        self.say(f"report:  pairwright report {out}")

@@ -1,0 +1,56 @@
+"""What the model says to a few fixed prompts as training goes on."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from pairwright.backbone.load import Backbone
+from pairwright.backbone.rows import plain_attention
+from pairwright.recipes.config import TrainConfig
+from pairwright.recipes.data import longest_sequence, read_template
+from pairwright.records import Message, Preference, Record
+from pairwright.tokens.chat import prompt_ids
+
+
+class Sampler:
+    """Greedy answers to fixed prompts, so that they change only when the model does."""
+
+    def __init__(self, backbone: Backbone, records: Sequence[Record], config: TrainConfig, display: Any) -> None:
+        self.backbone = backbone
+        self.tokens = config.sample_tokens
+        template, longest = read_template(config.chat_template), config.max_length or longest_sequence(backbone)
+        room = max(8, longest - self.tokens)
+        self.prompts = [(r, prompt_ids(r, backbone.tokenizer, template, room)) for r in records]
+
+    def sample(self) -> Iterable[dict[str, Any]]:
+        """One entry per prompt: the prompt's text, the model's completion, and the chosen answer."""
+        tokenizer = self.backbone.tokenizer
+        for record, ids in self.prompts:
+            answer = self._generate(ids)
+            chosen = record.chosen if isinstance(record, Preference) else record.completion
+            yield {
+                "prompt": tokenizer.decode(ids, skip_special_tokens=False),
+                "completion": tokenizer.decode(answer, skip_special_tokens=True),
+                "chosen": _text(chosen),
+            }
+
+    @torch.no_grad()
+    def _generate(self, ids: Sequence[int]) -> list[int]:
+        backbone = self.backbone
+        inputs = torch.tensor([list(ids)], device=backbone.device)
+        backbone.model.eval()
+        with plain_attention(backbone.base, backbone.plain):
+            out = backbone.model.generate(
+                input_ids=inputs,
+                attention_mask=torch.ones_like(inputs),
+                max_new_tokens=self.tokens,
+                do_sample=False,
+                pad_token_id=backbone.tokenizer.pad_token_id or backbone.tokenizer.eos_token_id or 0,
+            )
+        backbone.model.train()
+        return out[0, len(ids) :].tolist()
+
+
+def _text(side: str | tuple[Message, ...]) -> str:
+    return side if isinstance(side, str) else "\n".join(m.content for m in side)

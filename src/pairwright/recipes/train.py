@@ -1,0 +1,330 @@
+"""`pairwright train`: from a file of examples to an aligned model in a run folder. The wiring, and nothing else."""
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import math
+import platform
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from pairwright import __version__
+from pairwright.backbone import load as loading
+from pairwright.backbone.load import Backbone, LoraSettings
+from pairwright.backbone.policy import compare_paths
+from pairwright.backbone.reference import Cache, default_path, reference_sums
+from pairwright.backbone.reference_live import cached_references, live_references
+from pairwright.errors import ConfigError, MissingExtraError
+from pairwright.planning import memory
+from pairwright.recipes.config import TrainConfig
+from pairwright.recipes.data import Data, load_data
+from pairwright.recipes.display import Display
+from pairwright.recipes.samples import Sampler
+from pairwright.recipes.signals import stop_on_signals
+from pairwright.tokens import trie
+from pairwright.tokens.batches import steps_per_epoch
+from pairwright.tokens.sequences import Example
+from pairwright.training import checkpoints, offline
+from pairwright.training.files import make_folder, write_json_atomic
+from pairwright.training.forwards import Objective, References
+
+FREE_TO_CHANGE = {"out", "resume", "keep_checkpoints", "tracker", "save_every", "data", "eval_data", "model"}
+"""Settings that a resumed run may change: they do not touch the result, or are compared by content instead."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    out: Path
+    """The run's folder."""
+    model: Path
+    """What transformers or peft load."""
+    steps: int
+    metrics: dict[str, float]
+    """The last step's metrics and the last evaluation's (eval_...)."""
+
+
+def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
+    """Train as `config` says, and leave a run folder (docs/run-folder.md).
+
+    Raises the errors of pairwright.errors. With `config.resume` it goes on from the newest complete checkpoint, and
+    ends with the bits of a run that was never interrupted (CPU, one process).
+    """
+    # Gradients of pairs that are learned already can get so small that the processor falls back to microcode for
+    # them; a CPU matrix product was seen to take 200 times as long (docs/LOG.md).
+    torch.set_flush_denormal(True)
+    out = Path(config.out)
+    accelerator = Accelerator(log_with=None if config.tracker == "none" else config.tracker, project_dir=out)
+    display = display or Display(quiet=not accelerator.is_main_process)
+    objective = make_objective(config)
+    _check(config)
+    _enter(out, config)
+
+    backbone = loading.load(
+        config.model,
+        tuning=config.tuning,
+        lora=LoraSettings(config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets),
+        precision=config.precision,
+        attention=config.attention,
+        device=accelerator.device,
+        trust_remote_code=config.trust_remote_code,
+        seed=config.seed,
+    )
+    data = load_data(config, objective, backbone, out, display)
+    steps = config.steps or math.ceil(config.epochs * steps_per_epoch(len(data.train), config.pairs_per_step))
+    for line in backbone.notes:
+        display.say(line)
+    choice = _plan(config, backbone, data)
+    loading.set_gradient_checkpointing(backbone, choice.checkpointing)
+    settings = _settings(config, objective, steps, choice)
+    fingerprint = _fingerprint(config, backbone, data, steps)
+    display.say(choice.line)
+    epochs = steps / steps_per_epoch(len(data.train), config.pairs_per_step)
+    display.say(
+        f"plan: {steps} steps of {config.pairs_per_step}, {epochs:.2f} "
+        f"epochs over {len(data.train):,} examples, {len(data.held_out):,} held out; "
+        f"learning rate {settings.learning_rate:g}, {config.schedule}"
+    )
+    if accelerator.is_main_process:
+        _write_config(config, fingerprint, settings, out)
+
+    references = _references(config, objective, backbone, data, choice.tokens_per_batch, display, accelerator)
+    _compare(backbone, data.train[: min(4, config.pairs_per_step)], display)
+    checkpoint = _checkpoint(config, out, display)
+    sampler = Sampler(backbone, data.prompts, config, display)
+    if config.tracker != "none":
+        _start_tracker(accelerator, config)
+    with stop_on_signals() as stop, display.progress("training", steps) as advance:
+
+        def logged(step: int, entry: dict[str, float]) -> None:
+            advance(step, entry)
+            if config.tracker != "none":
+                accelerator.log({k: v for k, v in entry.items() if k != "step"}, step=step)
+
+        metrics = offline.run(
+            backbone,
+            objective,
+            data.train,
+            data.held_out,
+            references,
+            settings,
+            out,
+            fingerprint,
+            checkpoint=checkpoint,
+            world=_world(accelerator),
+            callbacks=offline.Callbacks(logged, sampler.sample, stop),
+        )
+    if accelerator.is_main_process:
+        _save(backbone, out / "model")
+    if config.tracker != "none":
+        accelerator.end_training()
+    display.outcome(metrics, out)
+    return TrainResult(out, out / "model", steps, metrics)
+
+
+def make_objective(config: TrainConfig) -> Objective:
+    """The objective that `config.method` names, with its options. Raises ConfigError."""
+    folder = Path(__file__).parent.parent / "objectives"
+    name = config.method.replace("-", "_")
+    if not (folder / f"{name}.py").is_file() or name in ("inputs", "__init__"):
+        known = sorted(p.stem for p in folder.glob("[!_]*.py") if p.stem != "inputs")
+        raise ConfigError(f"there is no method {config.method!r}; there are {', '.join(known)}")
+    module = importlib.import_module(f"pairwright.objectives.{name}")
+    try:
+        options = module.Options(**config.options)
+    except (TypeError, ValueError) as error:
+        fields = [f.name for f in dataclasses.fields(module.Options)]
+        raise ConfigError(f"options of {name}: {error}. Its options are: {', '.join(fields) or 'none'}") from error
+    if config.nll_weight and module.INPUT != "pairs":
+        raise ConfigError(
+            f"--nll-weight adds the chosen answer's likelihood to a preference loss; {name} is that likelihood"
+        )
+    return Objective(module, options, config.nll_weight)
+
+
+def _check(config: TrainConfig) -> None:
+    """Settings that cannot be meant."""
+    positive = ("pairs_per_step", "steps", "epochs", "save_every", "eval_every", "keep_checkpoints", "tokens_per_batch")
+    for name in (*positive, "learning_rate", "max_length", "lora_r"):
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"--{name.replace('_', '-')} is {value}; it must be above 0")
+    for name in ("eval_fraction", "warmup", "lora_dropout"):
+        value = getattr(config, name)
+        if not 0 <= value < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} is {value}; it must lie in [0, 1)")
+
+
+def _enter(out: Path, config: TrainConfig) -> None:
+    """Make the run's folder, or refuse to write over a run."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; --out needs a folder")
+    if not config.resume and (out / "config.json").exists():
+        raise ConfigError(f"{out} holds a run already: add --resume to go on with it, or give another --out")
+    make_folder(out)
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    import psutil
+
+    return psutil.virtual_memory().available
+
+
+def _plan(config: TrainConfig, backbone: Backbone, data: Data) -> memory.Choice:
+    parameters = backbone.trainable()
+    weights = sum(p.numel() * p.element_size() for p in backbone.model.parameters())
+    trained = sum(p.numel() for p in parameters.values())
+    width = next(iter(parameters.values())).element_size()
+    sizes = sorted((trie.size([e]) for e in data.train), reverse=True)
+    return memory.choose(
+        memory.Shape.from_config(backbone.base.config.get_text_config().to_dict()),
+        memory.Fixed(weights, trained, width),
+        _free_bytes(backbone.device),
+        backbone.dtype.itemsize,
+        longest=sizes[0],
+        step_tokens=sum(sizes[: config.pairs_per_step]),
+        on_gpu=backbone.device.type == "cuda",
+        tokens_per_batch=config.tokens_per_batch,
+        checkpointing=config.gradient_checkpointing,
+    )
+
+
+def _settings(config: TrainConfig, objective: Objective, steps: int, choice: memory.Choice) -> offline.Settings:
+    return offline.Settings(
+        steps=steps,
+        per_step=config.pairs_per_step,
+        tokens_per_batch=choice.tokens_per_batch,
+        learning_rate=config.learning_rate or objective.module.LEARNING_RATE[config.tuning],
+        schedule=config.schedule,
+        warmup=config.warmup,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        seed=config.seed,
+        save_every=config.save_every,
+        keep=config.keep_checkpoints,
+        eval_every=config.eval_every or max(1, math.ceil(steps / 10)),
+    )
+
+
+def _fingerprint(config: TrainConfig, backbone: Backbone, data: Data, steps: int) -> dict[str, Any]:
+    """What a resumed run must share with the run that it goes on with."""
+    settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in FREE_TO_CHANGE}
+    digest = hashlib.sha256()
+    for example in (*data.train, *data.held_out):
+        digest.update(f"{example.weight} {example.margin}".encode())
+        for s in example.sequences:
+            digest.update(s.ids.tobytes() + s.supervised.tobytes())
+    return {
+        **settings,
+        "steps": steps,
+        "tokens_per_batch": config.tokens_per_batch,
+        "model (weights)": backbone.digest,
+        "data (tokens)": digest.hexdigest(),
+        "examples": [len(data.train), len(data.held_out)],
+    }
+
+
+def _write_config(config: TrainConfig, fingerprint: dict, settings: offline.Settings, out: Path) -> None:
+    import peft
+    import transformers
+
+    versions = {
+        "pairwright": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "peft": peft.__version__,
+    }
+    chosen = dataclasses.asdict(settings)
+    write_json_atomic(
+        out / "config.json",
+        {"config": dataclasses.asdict(config), "chosen": chosen, "fingerprint": fingerprint, "versions": versions},
+    )
+
+
+def _references(
+    config: TrainConfig,
+    objective: Objective,
+    backbone: Backbone,
+    data: Data,
+    tokens_per_batch: int,
+    display: Display,
+    accelerator: Accelerator,
+) -> References | None:
+    if not objective.module.REFERENCE:
+        return None
+    if config.reference == "live":
+        display.say("reference: computed in every step")
+        return live_references(backbone)
+    examples = [*data.train, *data.held_out]
+    cache = Cache(default_path())
+    try:
+        with accelerator.main_process_first(), display.progress("reference", len(examples)) as advance:
+            count = 0
+
+            def more(n: int) -> None:
+                nonlocal count
+                count += n
+                advance(count, {})
+
+            known, computed = reference_sums(backbone, examples, tokens_per_batch, cache, more)
+    finally:
+        cache.close()
+    display.say(f"reference: {computed:,} examples computed, {len(examples) - computed:,} found in {cache.path}")
+    return cached_references(backbone, known)
+
+
+def _compare(backbone: Backbone, examples: Sequence[Example], display: Display) -> None:
+    mean, largest = compare_paths(backbone, trie.build(examples))
+    display.say(
+        f"check: the fast path differs from the plain model by {mean:.1e} a token "
+        f"(largest {largest:.1e}) on the first {len(examples)} examples"
+    )
+
+
+def _checkpoint(config: TrainConfig, out: Path, display: Display) -> Path | None:
+    if not config.resume:
+        return None
+    path, warnings = checkpoints.latest(out / "checkpoints")
+    for line in warnings:
+        display.say(f"warning: {line}")
+    display.say(f"resuming from {path}" if path else "no checkpoint yet: starting from the beginning")
+    return path
+
+
+def _world(accelerator: Accelerator) -> offline.World:
+    if accelerator.num_processes == 1:
+        return offline.World()
+    return offline.World(
+        accelerator.process_index, accelerator.num_processes, lambda tensor: accelerator.reduce(tensor, "sum")
+    )
+
+
+def _start_tracker(accelerator: Accelerator, config: TrainConfig) -> None:
+    if not accelerator.trackers and not accelerator.log_with:
+        raise MissingExtraError(f"--tracker {config.tracker} needs its package: pip install 'pairwright[trackers]'")
+    plain = {k: v for k, v in dataclasses.asdict(config).items() if isinstance(v, int | float | str | bool)}
+    accelerator.init_trackers("pairwright", config=plain)
+
+
+def _save(backbone: Backbone, folder: Path) -> None:
+    """Write the model beside its final place and swap it in, so that the folder is whole at any time."""
+    fresh = folder.with_name(".model.tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    loading.save_model(backbone, fresh)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+
+
+def read_config(out: Path) -> TrainConfig:
+    """The settings of an earlier run."""
+    return TrainConfig(**json.loads((out / "config.json").read_text())["config"])

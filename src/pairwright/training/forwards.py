@@ -1,0 +1,70 @@
+"""A micro-batch of examples -> losses and metrics: the one place where objectives meet log-probabilities."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pairwright.backbone.load import Backbone
+from pairwright.backbone.policy import logprobs, sequence_sums
+from pairwright.objectives.inputs import Answers, Pairs
+from pairwright.tokens import trie
+from pairwright.tokens.sequences import Example
+from pairwright.tokens.trie import Trie
+from pairwright.training.monitors import answer_metrics, pair_metrics
+from pairwright.training.step import Forward
+
+References = Callable[[Sequence[Example], Trie], Tensor]
+"""(examples, their trie) -> (Q,) reference log-probability of each sequence, float32, on the backbone's device."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """An objective with its settings filled in."""
+
+    module: ModuleType
+    """INPUT, REFERENCE, REDUCTION, loss(inputs, options); see objectives/."""
+    options: Any
+    nll_weight: float = 0.0
+
+    @property
+    def per_token(self) -> bool:
+        return self.module.REDUCTION == "tokens"
+
+    def total(self, examples: Sequence[Example]) -> float:
+        """What a step over `examples` divides its summed loss by."""
+        if self.per_token:
+            return float(sum(int(s.supervised.sum()) for e in examples for s in e.sequences))
+        return float(len(examples))
+
+
+def forward(
+    backbone: Backbone, objective: Objective, references: References | None, batch: Sequence[Example]
+) -> Forward:
+    """Losses (n,) of the examples in `batch`, times their weights, and the sums of their metrics."""
+    built = trie.build(batch)
+    sums = sequence_sums(logprobs(backbone, built), built)
+    tokens = torch.from_numpy(built.lengths()).to(sums.device)
+    weights = torch.tensor([example.weight for example in batch], dtype=torch.float32, device=sums.device)
+    if objective.module.INPUT == "answers":
+        answers = Answers(sums, tokens)
+        losses = objective.module.loss(answers, objective.options)
+        return Forward(losses * weights, answer_metrics(sums, tokens), len(built))
+    reference = references(batch, built) if references is not None else None
+    pairs = Pairs(
+        chosen=sums[0::2],
+        rejected=sums[1::2],
+        chosen_tokens=tokens[0::2],
+        rejected_tokens=tokens[1::2],
+        ref_chosen=None if reference is None else reference[0::2],
+        ref_rejected=None if reference is None else reference[1::2],
+    )
+    losses = objective.module.loss(pairs, objective.options)
+    if objective.nll_weight:
+        losses = losses - objective.nll_weight * pairs.chosen / pairs.chosen_tokens
+    rewards = objective.module.rewards(pairs, objective.options) if hasattr(objective.module, "rewards") else None
+    metrics = pair_metrics(pairs.chosen, pairs.rejected, pairs.chosen_tokens, pairs.rejected_tokens, rewards)
+    return Forward(losses * weights, metrics, len(built))

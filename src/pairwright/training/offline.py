@@ -1,0 +1,260 @@
+"""The loop over fixed data: step, log, evaluate, sample, save; resume to the same bits.
+
+A step is a pure function of the weights, the optimiser's state and the step number (order and dropout are seeded by
+it), so a checkpoint holds just these and the lengths of the logs.
+
+Left out: what the batches are made of and what the loss is (forwards.py), printing (the recipe's callbacks).
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pairwright.backbone.load import Backbone
+from pairwright.errors import CheckpointError, Interrupted
+from pairwright.tokens.batches import micro_batches, step_indices, steps_per_epoch
+from pairwright.tokens.sequences import Example
+from pairwright.training import checkpoints, step
+from pairwright.training.forwards import Objective, References, forward
+from pairwright.training.logs import LineLog
+from pairwright.training.monitors import per_example
+
+LOGS = ("metrics.jsonl", "timings.jsonl", "samples.jsonl")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the loop needs to know; TrainConfig explains each."""
+
+    steps: int
+    per_step: int
+    tokens_per_batch: int
+    learning_rate: float
+    schedule: str
+    warmup: float
+    weight_decay: float
+    max_grad_norm: float
+    seed: int
+    save_every: int
+    keep: int
+    eval_every: int
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run. Each computes its share of a step's micro-batches; gradients are summed."""
+
+    rank: int = 0
+    size: int = 1
+    reduce: Callable[[Tensor], Tensor] | None = None
+    """Sum over the processes; None for a single one."""
+
+    def share(self, batches: Sequence[Any]) -> Sequence[Any]:
+        return batches[self.rank :: self.size]
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """How the recipe listens in."""
+
+    logged: Callable[[int, dict[str, float]], None] = lambda *_: None
+    """After every step and evaluation, with the step (counted from 1) and its metrics."""
+    samples: Callable[[], Iterable[dict[str, Any]]] = lambda: ()
+    """Answers of the model to the fixed prompts."""
+    stop: Callable[[], bool] = lambda: False
+    """True when the run has been asked to save and end."""
+
+
+def run(
+    backbone: Backbone,
+    objective: Objective,
+    train: Sequence[Example],
+    held_out: Sequence[Example],
+    references: References | None,
+    settings: Settings,
+    folder: Path,
+    fingerprint: dict[str, Any],
+    *,
+    checkpoint: Path | None = None,
+    world: World | None = None,
+    callbacks: Callbacks | None = None,
+) -> dict[str, float]:
+    """Train to `settings.steps`, from `checkpoint` where one is given. Returns the last step's metrics together with
+    the last evaluation's.
+
+    Raises NonFiniteError, CheckpointError (a checkpoint of another run: the differences are in the message),
+    StorageError, and Interrupted after a save when `callbacks.stop` said so.
+    """
+    world, callbacks = world or World(), callbacks or Callbacks()
+    parameters = backbone.trainable()
+    optimiser = step.make_optimiser(
+        parameters,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        max_norm=settings.max_grad_norm,
+        half=backbone.dtype == torch.float16,
+    )
+    done, lengths, last = 0, dict.fromkeys(LOGS, 0), {}
+    if checkpoint is not None:
+        tensors, state = checkpoints.load(checkpoint)
+        compare_fingerprints(state["fingerprint"], fingerprint, checkpoint)
+        restore(parameters, optimiser, tensors, state)
+        done, lengths, last = state["step"], state["logs"], state["last"]
+
+    logs = {name: LineLog(folder / name, lengths[name]) for name in LOGS} if world.rank == 0 else {}
+    loop = _Loop(backbone, objective, references, parameters, optimiser, settings, world)
+
+    def write(name: str, entry: dict[str, Any]) -> None:
+        if name in logs:
+            logs[name].append(entry)
+
+    def note(entry: dict[str, Any]) -> None:
+        last.update({k: v for k, v in entry.items() if k != "step"})
+        write("metrics.jsonl", entry)
+        callbacks.logged(entry["step"], entry)
+
+    def look(number: int) -> None:
+        """Evaluate and sample as the model stands after `number` steps."""
+        if held_out:
+            note({"step": number, **loop.evaluate(held_out)})
+        for sample in callbacks.samples():
+            write("samples.jsonl", {"step": number, **sample})
+
+    def save(number: int) -> None:
+        if world.rank == 0:
+            state = {
+                "step": number,
+                "fingerprint": fingerprint,
+                "logs": {name: log.sync() for name, log in logs.items()},
+                "last": last,
+                "scaler": optimiser.scaler.state_dict(),
+                "skipped": optimiser.skipped,
+            }
+            checkpoints.save(folder / "checkpoints", number, snapshot(parameters, optimiser), state, keep=settings.keep)
+
+    try:
+        if done == 0:
+            look(0)
+        per_epoch = steps_per_epoch(len(train), settings.per_step)
+        for number in range(done, settings.steps):
+            began = time.perf_counter()
+            indices = step_indices(number, len(train), settings.per_step, settings.seed)
+            metrics = loop.train([train[i] for i in indices], number)
+            seconds = time.perf_counter() - began
+            finished = number + 1
+            note({"step": finished, "epoch": round(finished / per_epoch, 6), **metrics})
+            write("timings.jsonl", {"step": finished, "seconds": seconds, "tokens": metrics["tokens_computed"]})
+            ending = finished == settings.steps
+            if ending or finished % settings.eval_every == 0:
+                look(finished)
+            stopping = callbacks.stop()
+            if ending or stopping or finished % settings.save_every == 0:
+                save(finished)
+            if stopping and not ending:
+                where = folder / "checkpoints" / f"step-{finished:06d}"
+                raise Interrupted(
+                    f"stopped as asked after step {finished} of {settings.steps}; saved in {where}. Go on with --resume"
+                )
+        return last
+    finally:
+        for log in logs.values():
+            log.close()
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """What a step needs besides its examples."""
+
+    backbone: Backbone
+    objective: Objective
+    references: References | None
+    parameters: step.Parameters
+    optimiser: step.Optimiser
+    settings: Settings
+    world: World
+
+    def train(self, examples: Sequence[Example], number: int) -> dict[str, float]:
+        s = self.settings
+        # Dropout is a function of seed, step and process: no generator's state has to be saved.
+        torch.manual_seed((s.seed * 1_000_003 + number) * 1_009 + self.world.rank)
+        rate = step.learning_rate_at(number, s.steps, s.learning_rate, s.schedule, s.warmup)
+        sums = step.take(
+            self.optimiser,
+            self.parameters,
+            self.world.share(micro_batches(examples, s.tokens_per_batch)),
+            lambda batch: forward(self.backbone, self.objective, self.references, batch),
+            total=self.objective.total(examples),
+            learning_rate=rate,
+            reduce=self.world.reduce,
+        )
+        return {**per_example(sums, len(examples)), "learning_rate": rate}
+
+    @torch.no_grad()
+    def evaluate(self, examples: Sequence[Example]) -> dict[str, float]:
+        """The same metrics over held-out examples, named eval_..."""
+        self.backbone.model.eval()
+        sums: dict[str, Tensor] = {}
+        for batch in self.world.share(micro_batches(examples, self.settings.tokens_per_batch)):
+            out = forward(self.backbone, self.objective, self.references, batch)
+            values = {**out.metrics, "loss": out.losses.sum()}
+            sums = {name: sums.get(name, 0) + value.double() for name, value in values.items()}
+        self.backbone.model.train()
+        names = sorted(sums)
+        numbers = torch.stack([sums[name] for name in names]).float()
+        if self.world.reduce is not None:
+            numbers = self.world.reduce(numbers)
+        found = dict(zip(names, numbers.tolist()))
+        found["loss"] /= self.objective.total(examples)
+        return {f"eval_{name}": value for name, value in per_example(found, len(examples)).items()}
+
+
+def snapshot(parameters: step.Parameters, optimiser: step.Optimiser) -> dict[str, dict[str, Tensor]]:
+    """The trained weights and AdamW's state, by parameter name."""
+    state = optimiser.adamw.state
+    moments = {f"{name}.{key}": value for name, p in parameters.items() for key, value in state.get(p, {}).items()}
+    return {"weights": {name: p.detach() for name, p in parameters.items()}, "optimizer": moments}
+
+
+def restore(
+    parameters: step.Parameters,
+    optimiser: step.Optimiser,
+    tensors: dict[str, dict[str, Tensor]],
+    state: dict[str, Any],
+) -> None:
+    """The inverse of `snapshot`. Raises CheckpointError where names or shapes are not this model's."""
+    weights, moments = tensors["weights"], tensors["optimizer"]
+    if weights.keys() != parameters.keys():
+        odd = sorted(weights.keys() ^ parameters.keys())[0]
+        raise CheckpointError(f"the checkpoint's weights are not those that this run trains (first difference: {odd})")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            if weights[name].shape != parameter.shape:
+                raise CheckpointError(
+                    f"{name} is {tuple(weights[name].shape)} in the checkpoint, {tuple(parameter.shape)} here"
+                )
+            parameter.copy_(weights[name])
+            own = {
+                key: moments[f"{name}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}.{key}" in moments
+            }
+            # AdamW's fused step counts on the parameter's device.
+            optimiser.adamw.state[parameter] = {key: value.to(parameter.device) for key, value in own.items()}
+    optimiser.scaler.load_state_dict(state["scaler"])
+    optimiser.skipped = state["skipped"]
+
+
+def compare_fingerprints(saved: dict[str, Any], here: dict[str, Any], checkpoint: Path) -> None:
+    """Raise CheckpointError that lists what differs between the run that saved and this one."""
+    lines = [
+        f"  {key}: {saved.get(key)!r} in the checkpoint, {here.get(key)!r} now"
+        for key in sorted(saved.keys() | here.keys())
+        if saved.get(key) != here.get(key)
+    ]
+    if lines:
+        raise CheckpointError(
+            f"{checkpoint} belongs to another run, and going on would mix two. What differs:\n" + "\n".join(lines)
+        )

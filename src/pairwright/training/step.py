@@ -1,0 +1,148 @@
+"""One optimiser step: accumulate over micro-batches, check, clip, step. Knows no method's name.
+
+The loss of a step is the sum over its examples divided by a total of the whole step (examples, or supervised tokens),
+so neither loss nor gradient depends on how the step was cut into micro-batches or spread over processes.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pairwright.errors import NonFiniteError
+from pairwright.tokens.sequences import Example
+
+Parameters = dict[str, torch.nn.Parameter]
+MICRO_SKIPS = 20
+"""Steps in a row that float16's loss scaling may skip before the run stops: it halves the scale each time, and from
+its start at 65,536 nothing sane needs as many."""
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What a micro-batch gives."""
+
+    losses: Tensor
+    """(n,) weighted loss of each example, to be summed and divided by the step's total."""
+    metrics: dict[str, Tensor]
+    """Sums over the examples, detached, by metric name."""
+    tokens: int
+    """Tokens computed."""
+
+
+@dataclass
+class Optimiser:
+    """AdamW and, in float16, the loss scaler."""
+
+    adamw: torch.optim.AdamW
+    scaler: torch.amp.GradScaler
+    max_norm: float
+    skipped: int = 0
+    """Steps in a row without an update, because the scaled gradients overflowed."""
+
+
+def make_optimiser(
+    parameters: Parameters, *, learning_rate: float, weight_decay: float, max_norm: float, half: bool
+) -> Optimiser:
+    tensors = list(parameters.values())
+    adamw = torch.optim.AdamW(tensors, lr=learning_rate, weight_decay=weight_decay, fused=True)
+    scaler = torch.amp.GradScaler(tensors[0].device.type, enabled=half)
+    return Optimiser(adamw, scaler, max_norm)
+
+
+def take(
+    optimiser: Optimiser,
+    parameters: Parameters,
+    batches: Sequence[Sequence[Example]],
+    forward: Callable[[Sequence[Example]], Forward],
+    *,
+    total: float,
+    learning_rate: float,
+    reduce: Callable[[Tensor], Tensor] | None = None,
+) -> dict[str, float]:
+    """Take one step over `batches`; returns the loss, grad_norm and the forward's metrics, each summed over the
+    examples and divided by `total` where it is the loss.
+
+    `total` is of the whole step, over all processes; `reduce` sums a tensor over them.
+    Raises NonFiniteError before anything is changed.
+    """
+    losses: list[Tensor] = []
+    sums: dict[str, Tensor] = {}
+    tokens = 0
+    for batch in batches:
+        out = forward(batch)
+        optimiser.scaler.scale(out.losses.sum() / total).backward()
+        losses.append(out.losses.detach())
+        for name, value in out.metrics.items():
+            sums[name] = sums[name] + value if name in sums else value
+        tokens += out.tokens
+    if reduce is not None:
+        _reduce_gradients(parameters, reduce)
+    optimiser.scaler.unscale_(optimiser.adamw)
+    norm = torch.nn.utils.clip_grad_norm_(
+        parameters.values(), optimiser.max_norm if optimiser.max_norm > 0 else float("inf"), foreach=True
+    )
+    device = norm.device
+    loss = torch.cat(losses).sum() / total if losses else torch.zeros((), device=device)
+    names = sorted(sums)
+    numbers = torch.stack([loss, torch.tensor(float(tokens), device=device), *(sums[n].float() for n in names)])
+    if reduce is not None:
+        numbers = reduce(numbers)
+    # The step's only wait for the device: everything that is logged, in one copy.
+    values = torch.cat([numbers, norm.detach().float()[None]]).tolist()
+    result = dict(zip(["loss", "tokens_computed", *names, "grad_norm"], values))
+    _check(result, losses, batches, parameters, optimiser)
+    for group in optimiser.adamw.param_groups:
+        group["lr"] = learning_rate
+    optimiser.scaler.step(optimiser.adamw)
+    optimiser.scaler.update()
+    optimiser.adamw.zero_grad(set_to_none=True)
+    return result
+
+
+def _reduce_gradients(parameters: Parameters, reduce: Callable[[Tensor], Tensor]) -> None:
+    """Sum every gradient over the processes, each of which may have seen no batch at all."""
+    for parameter in parameters.values():
+        mine = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+        parameter.grad = reduce(mine)
+
+
+def _check(
+    result: dict[str, float],
+    losses: Sequence[Tensor],
+    batches: Sequence[Sequence[Example]],
+    parameters: Parameters,
+    optimiser: Optimiser,
+) -> None:
+    """Raise NonFiniteError naming the example whose loss, or the parameter whose gradient, is not a number."""
+    finite = torch.isfinite(torch.tensor(list(result.values())))
+    if bool(finite.all()):
+        optimiser.skipped = 0
+        return
+    for values, batch in zip(losses, batches):
+        for value, example in zip(values.tolist(), batch):
+            if value - value != 0:
+                raise NonFiniteError(f"the loss of {example.source} is {value}; nothing was changed in this step")
+    if optimiser.scaler.is_enabled() and optimiser.skipped < MICRO_SKIPS:
+        optimiser.skipped += 1  # float16 overflow: the scaler skips this step and halves its scale
+        return
+    bad = [n for n, p in parameters.items() if p.grad is not None and not bool(torch.isfinite(p.grad).all())]
+    sources = ", ".join(str(e.source) for batch in batches for e in batch)
+    what = f"the gradient of {bad[0]} (and {len(bad) - 1} more)" if bad else "a logged value"
+    raise NonFiniteError(f"{what} is not finite in the step over {sources}; nothing was changed in this step")
+
+
+def learning_rate_at(step: int, steps: int, peak: float, schedule: str, warmup: float) -> float:
+    """Learning rate of step `step` (0-based) of `steps`: up in a line over the first `warmup` share, then linear or
+    cosine down to 0 after the last step, or constant."""
+    rising = math.ceil(warmup * steps)
+    if step < rising:
+        return peak * (step + 1) / rising
+    left = (steps - step) / max(1, steps - rising)
+    if schedule == "linear":
+        return peak * left
+    if schedule == "cosine":
+        return peak * 0.5 * (1 + math.cos(math.pi * (1 - left)))
+    return peak
