@@ -108,8 +108,10 @@ def sample_ids(
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     rows = max(1, batch_size // per_prompt)
     answers: dict[int, list[tuple[list[int], bool]]] = {}
-    was_training = model.training
+    was_training, own_settings = model.training, model.generation_config
     model.eval()
+    # generate fills in from the model's own settings whatever is not set here (min_p, no_repeat_ngram_size ...)
+    model.generation_config = settings
     devices = [model.device] if model.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=devices), torch.no_grad():
@@ -121,6 +123,7 @@ def sample_ids(
                     rows_of_i = outputs[place * per_prompt : (place + 1) * per_prompt]
                     answers[i] = [_until_end(row, end_ids) for row in rows_of_i]
     finally:
+        model.generation_config = own_settings
         model.train(was_training)
     return [answers[i] for i in range(len(prompts))]
 

@@ -1,6 +1,6 @@
 """Makes the miniature's base model: tokenizer, chat template and weights, all from the generator's text.
 
-    python -m pairwright.miniature.base --out FOLDER        (two cores; the time it took is printed and kept)
+    python -m pairwright.miniature.base --out FOLDER        (one core; the time it took is printed and kept)
 
 The model reads conversations of the train split whose last answer has the faults of `answers.BASE`. One seed, fixed
 thread count: on the same machine with the same torch the weights are the same bits; elsewhere they may differ in the
@@ -172,7 +172,7 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def make(out: Path, steps: int, rows: int, learning_rate: float, threads: int = 2) -> dict[str, object]:
+def make(out: Path, steps: int, rows: int, learning_rate: float, threads: int = 1) -> dict[str, object]:
     """Trains and writes the model folder; returns what made.json says."""
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
@@ -205,7 +205,7 @@ def make(out: Path, steps: int, rows: int, learning_rate: float, threads: int = 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the miniature's base model.")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write (default: the shipped one)")
-    parser.add_argument("--steps", type=int, default=4000, help="optimiser steps")
+    parser.add_argument("--steps", type=int, default=3000, help="optimiser steps")
     parser.add_argument("--rows", type=int, default=32, help="conversations a step")
     parser.add_argument("--learning-rate", type=float, default=4e-3, help="peak learning rate")
     arguments = parser.parse_args()

@@ -1,0 +1,85 @@
+"""The shipped base model: it loads, talks, fits in 8 MB, and is the one that the docs describe."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from pairwright.feedback.sample import sample
+from pairwright.miniature import BASE_MODEL, make_requests, mean_scores, score
+from pairwright.miniature.answers import GOOD
+from pairwright.miniature.base import batches
+
+DOCS = Path(__file__).parents[2] / "docs" / "miniature.md"
+WEIGHTS = BASE_MODEL / "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return AutoModelForCausalLM.from_pretrained(BASE_MODEL)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return AutoTokenizer.from_pretrained(BASE_MODEL)
+
+
+def test_weights_are_the_documented_ones_and_small() -> None:
+    digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+    assert digest == json.loads((BASE_MODEL / "made.json").read_text())["sha256"]
+    assert re.findall(r"\b[0-9a-f]{64}\b", DOCS.read_text(encoding="utf-8")) == [digest]
+    assert sum(file.stat().st_size for file in BASE_MODEL.iterdir()) <= 8_000_000
+
+
+def test_loads_as_float32_llama(model: Any) -> None:
+    assert type(model).__name__ == "LlamaForCausalLM"
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert 1_000_000 <= model.num_parameters() <= 2_000_000
+
+
+def test_chat_template_and_special_tokens(tokenizer: Any) -> None:
+    messages = [
+        {"role": "user", "content": "call Ana"},
+        {"role": "assistant", "content": "Done."},
+        {"role": "user", "content": "no, Bob"},
+    ]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert text == ("<|begin|><|user|>call Ana<|end|><|assistant|>Done.<|end|><|user|>no, Bob<|end|><|assistant|>")
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert ids[0] == tokenizer.bos_token_id and ids.count(tokenizer.bos_token_id) == 1
+    assert ids.count(tokenizer.eos_token_id) == 3
+    assert tokenizer.decode(ids) == text
+    assert len(tokenizer) == 1024 and tokenizer.pad_token_id not in (None, tokenizer.eos_token_id)
+
+
+def test_template_marks_the_assistants_tokens(tokenizer: Any) -> None:
+    messages = [{"role": "user", "content": "call Ana"}, {"role": "assistant", "content": "Done."}]
+    encoded = tokenizer.apply_chat_template(messages, return_assistant_tokens_mask=True, return_dict=True)
+    supervised = [i for i, mark in zip(encoded["input_ids"], encoded["assistant_masks"]) if mark]
+    assert tokenizer.decode(supervised) == "Done.<|end|>"
+
+
+def test_any_text_survives_the_tokenizer(tokenizer: Any) -> None:
+    text = "Zoë's naïve \n\t plan: 5 € 😀 task=x; day=?."
+    assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
+
+
+def test_talks_and_needs_aligning(model: Any, tokenizer: Any) -> None:
+    requests = make_requests(100, seed=77, split="unseen")
+    answers = sample(model, tokenizer, [request.prompt for request in requests], seed=0, max_new_tokens=48)
+    scores = mean_scores(score(r, each[0].text, each[0].ended) for r, each in zip(requests, answers))
+    assert 0.4 < scores["gold"] < 0.65
+    assert scores["correct"] > 0.45 and scores["safe"] < 0.95 and scores["ends"] > 0.7
+
+
+def test_training_rows_are_answers_after_their_prompts(tokenizer: Any) -> None:
+    ids, answers = next(batches(tokenizer, GOOD, "test", 4))
+    for row, supervised in zip(ids, answers):
+        text = tokenizer.decode(row[~supervised & (row != tokenizer.pad_token_id)])
+        assert text.startswith("<|begin|><|user|>") and text.endswith("<|assistant|>")
+        assert tokenizer.decode(row[supervised]).endswith("<|end|>")
