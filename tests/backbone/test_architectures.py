@@ -7,6 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from pairwright.backbone.attention import TRIE
+from pairwright.backbone.fused import FAMILY, fuse
 from pairwright.backbone.load import Backbone
 from pairwright.backbone.policy import compare_paths, logprobs
 from pairwright.backbone.rows import plain_implementation, why_rows
@@ -93,6 +94,37 @@ def test_with_gradient_checkpointing(kind):
     model = make(kind).train()
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     assert_same(model, "segments")
+
+
+@pytest.mark.parametrize("frozen_embeddings", [False, True])
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("kind", sorted(FAMILY))
+def test_fused_layers(kind, checkpointing, frozen_embeddings):
+    """Against the same weights without fused layers."""
+    plain, fused = make(kind).train(), make(kind).train()
+    assert fuse(fused)
+    if checkpointing:
+        fused.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    built = trie.build(examples())
+    out = []
+    for model in (plain, fused):
+        if frozen_embeddings:
+            model.get_input_embeddings().weight.requires_grad = False
+        values = logprobs(backbone_of(model, "segments"), built)
+        values.square().sum().backward()
+        out.append((values, gradients(model)))
+    torch.testing.assert_close(out[1][0], out[0][0], atol=1e-5, rtol=1e-5)
+    for name, gradient in out[0][1].items():
+        torch.testing.assert_close(out[1][1][name], gradient, atol=1e-4, rtol=1e-4, msg=name)
+
+
+def test_fused_model_without_a_trie_is_the_model_itself():
+    model = make("llama").eval()
+    ids = torch.arange(3, 20)[None]
+    before = model(input_ids=ids).logits
+    assert fuse(model)
+    torch.testing.assert_close(model(input_ids=ids).logits, before)
+    assert not fuse(make("gemma2"))
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -22,6 +22,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -61,6 +62,10 @@ class TrieBatch:
     """(N,) index just past each token's subtree."""
     source: Tensor
     """(S,) where the hidden state stands that predicts each scored token."""
+    needed: Tensor
+    """(R,) the distinct values of `source`, rising: the only rows whose last hidden state is used."""
+    source_in_needed: Tensor
+    """(S,) index into `needed` of each scored token's source."""
     target: Tensor
     """(S,) id of each scored token."""
     sequence: Tensor
@@ -78,11 +83,14 @@ class TrieBatch:
 def to_device(trie: Trie, device: torch.device, backend: Backend) -> TrieBatch:
     put = lambda array: torch.from_numpy(array).to(device, non_blocking=True)  # noqa: E731
     one_call_per_segment = backend == "varlen"
+    needed, source_in_needed = np.unique(trie.source, return_inverse=True)
     return TrieBatch(
         ids=put(trie.ids)[None],
         position=put(trie.position)[None],
         end=put(trie.end),
         source=put(trie.source),
+        needed=put(needed),
+        source_in_needed=put(source_in_needed),
         target=put(trie.target),
         sequence=put(trie.sequence),
         lengths=put(trie.lengths()),

@@ -15,6 +15,7 @@ from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from pairwright.backbone.attention import TRIE, Backend, choose_backend
+from pairwright.backbone.fused import fuse
 from pairwright.backbone.rows import plain_implementation, why_rows
 from pairwright.errors import ConfigError, MissingExtraError, ModelError
 
@@ -226,6 +227,7 @@ def _choose_attention(
     if backend == "varlen" and device.type != "cuda":
         raise ConfigError(f"--attention varlen runs on CUDA only, and this run is on {device.type}")
     model.set_attn_implementation(TRIE)
+    fuse(model)
     notes.append(f"attention: {backend}, shared prefixes computed once")
     return backend
 

@@ -27,8 +27,12 @@ def logprobs(backbone: Backbone, trie: Trie) -> Tensor:
         target = torch.from_numpy(trie.target).to(backbone.device)
     else:
         batch = to_device(trie, backbone.device, backbone.backend)
-        out = decoder(input_ids=batch.ids, position_ids=batch.position, trie=batch, use_cache=False)
-        hidden, target = out.last_hidden_state[0, batch.source], batch.target
+        hidden = decoder(
+            input_ids=batch.ids, position_ids=batch.position, trie=batch, use_cache=False
+        ).last_hidden_state[0]
+        # A fused last layer (fused.py) gives the needed rows only.
+        source = batch.source if len(hidden) == len(batch.end) else batch.source_in_needed
+        hidden, target = hidden.index_select(0, source), batch.target
     return token_logprobs(hidden, head_of(backbone.base), target)
 
 
