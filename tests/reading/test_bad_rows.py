@@ -145,6 +145,10 @@ KINDS = {
         trl(more=', "margin": true'),
         "column 'margin' holds true (a truth value), a number expected",
     ),
+    "margin too large": (
+        trl(more=f', "margin": 1{"0" * 400}'),
+        f"column 'margin' holds a number (1{'0' * 31}...00000), too large for a number of the loss",
+    ),
     "tools as a number": (trl(more=', "tools": 3'), "column 'tools' holds a number (3), a list of objects expected"),
     "tools as broken text": (
         trl(more=', "tools": "[{"'),

@@ -6,6 +6,8 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pairwright.errors import DataError, FormatError
 from pairwright.reading import read
@@ -204,6 +206,40 @@ def test_folders_that_cannot_be_read(tmp_path):
     datasets.Dataset.from_list([ROW]).save_to_disk(tmp_path / "saved")
     with pytest.raises(DataError, match="a data set saved by save_to_disk"):
         read(str(tmp_path / "saved"), Preference)
+
+
+# any bytes
+
+PIECES = [
+    LINE,
+    "prompt,chosen,rejected\n",
+    "Hi,Hello,Go\n",
+    '"',
+    "[",
+    "]",
+    ",",
+    "\n",
+    "\r\n",
+    "{}",
+    "\ufeff",
+    "\x00",
+    "1e999",
+]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+@settings(max_examples=100, deadline=None)
+@given(parts=st.lists(st.one_of(st.sampled_from(PIECES).map(str.encode), st.binary(max_size=6)), max_size=12))
+def test_any_bytes_are_accounted_for_or_refused_by_name(tmp_path_factory, name, parts):
+    path = tmp_path_factory.getbasetemp() / name
+    data = b"".join(parts)
+    path.write_bytes(data)
+    try:
+        report = read(str(path), Preference, format="trl-preference")
+    except DataError:
+        return
+    report.check()
+    assert all(data[row.offset : row.offset + len(row.raw)] == row.raw for row in report.quarantined)
 
 
 # paths and hub ids

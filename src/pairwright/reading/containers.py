@@ -51,13 +51,16 @@ def locate(data: str, split: str, skip: Path | None, notes: list[str]) -> list[C
 
 
 def _folder(folder: Path, skip: Path | None, notes: list[str]) -> list[Container]:
-    names = {entry.name for entry in folder.iterdir()}
-    if {"state.json", "dataset_info.json"} <= names:
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be opened ({error.strerror}).") from error
+    if {"state.json", "dataset_info.json"} <= {entry.name for entry in entries}:
         raise DataError(
             f"{folder}: a data set saved by save_to_disk. Write it with to_parquet or to_json and give that file."
         )
     found, unread = [], []
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+    for entry in entries:
         read = _reader(entry) if entry.is_file() else None
         if skip is not None and entry.resolve() == skip.resolve():
             notes.append(f"{entry}: the quarantine file, not read as data")

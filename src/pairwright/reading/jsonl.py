@@ -60,7 +60,7 @@ def open_lines(path: Path) -> Stream:
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror}).") from error
     is_gzip = file.peek(2)[:2] == b"\x1f\x8b"
-    if is_gzip != (path.suffix == ".gz"):
+    if is_gzip != (path.suffix.lower() == ".gz"):
         file.close()
         found = "is gzip data, but its name does not end" if is_gzip else "is no gzip data, but its name ends"
         raise DataError(f"{path}: this file {found} in .gz. Rename it.")

@@ -163,9 +163,13 @@ def number(row: Mapping[str, Any], column: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RowError(f"column '{column}' holds {describe(value)}, a number expected")
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:
+        raise RowError(f"column '{column}' holds {describe(value)}, too large for a number of the loss") from None
+    if not math.isfinite(number):
         raise RowError(f"column '{column}' is {value}, a finite number expected")
-    return float(value)
+    return number
 
 
 def weight(row: Mapping[str, Any]) -> float:

@@ -6,6 +6,7 @@ there is something to write; one that an earlier reading left is replaced or rem
 """
 
 import base64
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +38,8 @@ def write(path: Path, rows: Sequence[Quarantined]) -> Path | None:
     """Writes the rows, or removes an older quarantine file when there are none. Returns the path if it was written."""
     check_path(path)
     if not rows:
-        path.unlink(missing_ok=True)
+        if path.exists():
+            path.unlink()
         return None
     part = path.with_name(path.name + ".part")
     try:
@@ -46,6 +48,8 @@ def write(path: Path, rows: Sequence[Quarantined]) -> Path | None:
             file.writelines(_line(row) for row in rows)
         part.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            part.unlink()
         raise StorageError(f"{path}: the quarantine file cannot be written ({error.strerror}).") from error
     return path
 
