@@ -88,6 +88,20 @@ def test_every_method_page_has_an_objective():
     assert pages - set(objectives()) == set()
 
 
+def test_every_metric_has_its_definition():
+    """What monitors.py and step.py log, and the loop beside them, stands in a row of docs/metrics.md of its own."""
+    import torch
+
+    from pairwright.training.monitors import answer_metrics, pair_metrics
+
+    one = torch.ones(1)
+    logged = {*pair_metrics(one, one, one, one, (one, one)), *answer_metrics(one, one)}
+    logged |= {"step", "epoch", "loss", "grad_norm", "learning_rate", "tokens_computed"}
+    text = (DOCS / "metrics.md").read_text(encoding="utf-8").partition("## Times")[0]
+    defined = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
+    assert set(defined) == logged
+
+
 def test_no_machine_paths():
     found = [
         f"{path.relative_to(ROOT)}:{number}: {match.group()}"
