@@ -168,6 +168,12 @@ def test_parquet(tmp_path):
     assert json.loads(report.quarantined[0].raw)["rejected"] == []
 
 
+def test_tool_schemas_of_different_shape_in_parquet_keep_only_their_own_keys(tmp_path):
+    tools = [{"name": "clock", "zone": {"type": "string"}}, {"name": "dice", "sides": {"type": "integer", "min": 2}}]
+    pq.write_table(pa.Table.from_pylist([{**ROW, "tools": tools}]), tmp_path / "a.parquet")
+    assert read(str(tmp_path / "a.parquet"), Preference).records[0].tools == tuple(tools)
+
+
 def rejected():
     return [{"role": "assistant", "content": "Go"}]
 
