@@ -141,6 +141,7 @@ def _cut_strings(
         return wholes, masks, borders
     if isinstance(record, Demonstration) and record.prompt == "":
         rules.add("text_cut")
+        rules.discard("eos_appended")  # it was the end that was cut
         return [ids[:max_length] for ids in wholes], [mask[:max_length] for mask in masks], borders
     head = special.head(wholes[0])
     if borders[0] - head - excess < 1:

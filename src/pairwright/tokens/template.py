@@ -84,7 +84,7 @@ class Template:
 
 
 def load(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None, added: re.Pattern[str]) -> Template:
-    """The template that `chat_template` means: None, `text`, the path of a Jinja file, or Jinja itself.
+    """The template that `chat_template` means: None, `text`, a name the tokenizer knows, the path of a Jinja file, Jinja.
 
     `added` matches the tokens that stand for themselves in text; the template's end of turn is one of them.
     Raises ConfigError where the path leads nowhere or the Jinja is broken.
@@ -98,6 +98,13 @@ def load(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None, added:
 
 
 def _source(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None) -> tuple[str, str, str]:
+    named = tokenizer.chat_template if isinstance(tokenizer.chat_template, dict) else {}
+    if chat_template in named:
+        text = named[chat_template]
+        return text, text, f"Chat template: the tokenizer's `{chat_template}`."
+    if named and chat_template is None and "default" not in named:
+        names = ", ".join(f"`{name}`" for name in named)
+        raise ConfigError(f"The tokenizer has several chat templates and no default: --chat-template {names}?")
     if chat_template is None and tokenizer.chat_template:
         with_tools = tokenizer.get_chat_template(tools=[{}])  # any tools: it only asks whether there are some
         return tokenizer.get_chat_template(), with_tools, "Chat template: the tokenizer's."
