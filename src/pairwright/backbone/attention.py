@@ -16,7 +16,7 @@ Legend: N tokens, H query heads, G key heads, D head size.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -33,9 +33,9 @@ from pairwright.tokens.trie import Trie
 TRIE = "pairwright_trie"
 Backend = Literal["dense", "segments", "varlen", "flex"]
 
-BLOCK_TOKENS = 512
-"""A subtree of at most this many tokens is one block with a mask; larger ones go segment by segment. Measured on CPU:
-few large calls beat skipping the masked half (docs/LOG.md)."""
+BLOCK_TOKENS = 128
+"""A subtree of at most this many tokens is one block with a mask; larger ones go segment by segment. On CPU 0, 128 and
+512 were equally fast (docs/LOG.md); small blocks hold smaller masks and scores."""
 
 
 @dataclass(frozen=True)
@@ -169,18 +169,29 @@ def _mask(trie: TrieBatch, key: tuple, dtype: torch.dtype, make: Callable[[], Te
 
 def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, softcap: float | None) -> Tensor:
     """One attention call; mask None means plain causality over equally many queries and keys."""
+    if softcap is None and mask is not None and not q.is_cuda:
+        # Small blocks on a CPU: two batched matrix products run at the processor's rate, the fused kernel at a third
+        # of it (docs/LOG.md).
+        k, v = _repeat(k, q), _repeat(v, q)
+        scores = torch.baddbmm(mask, q[0], k[0].transpose(1, 2), alpha=scale)
+        return torch.bmm(scores.softmax(-1), v[0])[None]
     if softcap is None:
         grouped = k.shape[1] != q.shape[1]
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=grouped
         )
     # No fused kernel caps its scores; Gemma 2 is computed in the open, with the softmax in float32.
-    repeat = q.shape[1] // k.shape[1]
-    k, v = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1)
+    k, v = _repeat(k, q), _repeat(v, q)
     scores = torch.tanh(q @ k.transpose(2, 3) * (scale / softcap)) * softcap
     if mask is None:
         mask = torch.full(scores.shape[-2:], float("-inf"), dtype=scores.dtype, device=scores.device).triu_(1)
     return torch.softmax(scores + mask, dim=-1, dtype=torch.float32).to(q.dtype) @ v
+
+
+def _repeat(keys: Tensor, queries: Tensor) -> Tensor:
+    """(1, G, N, D) -> (1, H, N, D): each key head for its group of query heads."""
+    repeat = queries.shape[1] // keys.shape[1]
+    return keys if repeat == 1 else keys.repeat_interleave(repeat, 1)
 
 
 def _dense(q: Tensor, k: Tensor, v: Tensor, trie: TrieBatch, scale: float, window: int | None, softcap: float | None):
@@ -203,9 +214,12 @@ def _segments(
             mask = _mask(
                 trie, (number, window, q.dtype), q.dtype, lambda b=block, s=seen: _block_mask(trie, b, s, window)
             )
-        gather = lambda parts, s=seen: parts[s[0]] if len(s) == 1 else torch.cat([parts[i] for i in s], 2)  # noqa: E731
-        outs.append(_sdpa(queries[number], gather(keys), gather(values), mask, scale, softcap))
+        outs.append(_sdpa(queries[number], _join(keys, seen), _join(values, seen), mask, scale, softcap))
     return torch.cat(outs, 2)
+
+
+def _join(parts: Sequence[Tensor], seen: tuple[int, ...]) -> Tensor:
+    return parts[seen[0]] if len(seen) == 1 else torch.cat([parts[i] for i in seen], 2)
 
 
 def _block_mask(trie: TrieBatch, block: Block, seen: tuple[int, ...], window: int | None) -> Tensor:
@@ -229,6 +243,7 @@ def _varlen(q: Tensor, k: Tensor, v: Tensor, trie: TrieBatch, scale: float, wind
     out = varlen_attn(
         rows(q).contiguous(), keys, values, starts_q, starts_k, most_q, most_k, scale=scale, window_size=(left, 0)
     )
+    assert isinstance(out, Tensor)
     return out.transpose(0, 1)[None]
 
 
@@ -261,9 +276,12 @@ def _flex(q: Tensor, k: Tensor, v: Tensor, trie: TrieBatch, scale: float, window
             return allowed if window is None else allowed & (position[i] - position[j] < window)
 
         trie.derived[name] = create_block_mask(rule, None, None, n + pad, n + pad, device=q.device)
-    cap = None
+    cap: Callable | None = None
     if softcap is not None:
-        cap = lambda score, *_: softcap * torch.tanh(score / softcap)  # noqa: E731
+
+        def cap(score: Tensor, *_: Tensor) -> Tensor:
+            return softcap * torch.tanh(score / softcap)
+
     q, k, v = (F.pad(x, (0, 0, 0, pad)) for x in (q, k, v))
     grouped = k.shape[1] != q.shape[1]
     flex = _flex_function(q.is_cuda)
@@ -274,7 +292,8 @@ def _flex(q: Tensor, k: Tensor, v: Tensor, trie: TrieBatch, scale: float, window
 def _flex_function(compiled: bool) -> Callable:
     from torch.nn.attention.flex_attention import flex_attention
 
-    return torch.compile(flex_attention, dynamic=True) if compiled else flex_attention
+    function: Callable = flex_attention
+    return torch.compile(function, dynamic=True) if compiled else function
 
 
 BACKENDS: dict[str, Callable] = {"dense": _dense, "segments": _segments, "varlen": _varlen, "flex": _flex}

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from pairwright.backbone.attention import attend
+
 FAMILY = {"llama", "mistral", "qwen2", "qwen3"}
 
 
@@ -28,6 +30,7 @@ def fuse(model: PreTrainedModel) -> bool:
         return False
     layers = model.get_decoder().layers
     for layer in layers:
+        layer.self_attn.forward = MethodType(_attention_forward, layer.self_attn)
         layer.input_layernorm.forward = MethodType(_norm_forward, layer.input_layernorm)
         layer.post_attention_layernorm.forward = MethodType(_norm_forward, layer.post_attention_layernorm)
         if isinstance(layer.mlp.act_fn, nn.SiLU) or type(layer.mlp.act_fn).__name__ == "SiLUActivation":
@@ -52,6 +55,62 @@ def _last_forward(self: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -
     attended, _ = self.self_attn(self.input_layernorm(hidden_states), *args, **kwargs)
     rows = hidden_states.index_select(1, trie.needed) + attended.index_select(1, trie.needed)
     return rows + self.mlp(self.post_attention_layernorm(rows))
+
+
+def _attention_forward(
+    self: Any, hidden_states: Tensor, position_embeddings: Any = None, attention_mask: Any = None, **kwargs: Any
+) -> tuple[Tensor, None]:
+    """The attention module's forward; its rotation keeps nothing but the angles and makes no copies of halves."""
+    trie = kwargs.get("trie")
+    if trie is None:
+        arguments = dict(position_embeddings=position_embeddings, attention_mask=attention_mask, **kwargs)
+        return type(self).forward(self, hidden_states, **arguments)
+    cosine, sine = (x[0, :, None, :] for x in position_embeddings)
+    heads = lambda x: x.view(x.shape[1], -1, self.head_dim)  # (1, N, H * D) -> (N, H, D)  # noqa: E731
+    query, key = heads(self.q_proj(hidden_states)), heads(self.k_proj(hidden_states))
+    if hasattr(self, "q_norm"):
+        query, key = self.q_norm(query), self.k_norm(key)
+    query, key = _Rotation.apply(query, cosine, sine), _Rotation.apply(key, cosine, sine)
+    value = heads(self.v_proj(hidden_states))
+    batched = lambda x: x.transpose(0, 1)[None]  # (N, H, D) -> (1, H, N, D)  # noqa: E731
+    out, _ = attend(
+        self,
+        batched(query),
+        batched(key),
+        batched(value),
+        None,
+        trie=trie,
+        scaling=self.scaling,
+        # Qwen keeps the layer's own window; Mistral has one for all in the config; Llama none.
+        sliding_window=self.sliding_window
+        if hasattr(self, "sliding_window")
+        else getattr(self.config, "sliding_window", None),
+    )
+    return self.o_proj(out.flatten(2)), None
+
+
+class _Rotation(torch.autograd.Function):
+    """Rotary position embedding of (N, H, D) by angles (N, 1, D), whose halves are equal."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        ctx.save_for_backward(cosine, sine)
+        return _rotate(x, cosine, sine, 1.0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        # A rotation's transpose turns back.
+        cosine, sine = ctx.saved_tensors
+        return _rotate(gradient, cosine, sine, -1.0), None, None
+
+
+def _rotate(x: Tensor, cosine: Tensor, sine: Tensor, sign: float) -> Tensor:
+    half = x.shape[-1] // 2
+    sine = sine[..., :half]
+    out = x * cosine
+    out[..., :half].addcmul_(x[..., half:], sine, value=-sign)
+    out[..., half:].addcmul_(x[..., :half], sine, value=sign)
+    return out
 
 
 class _RMSNorm(torch.autograd.Function):

@@ -53,7 +53,8 @@ class Backbone:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def base(self) -> PreTrainedModel:
+    def base(self) -> Any:
+        """The PreTrainedModel itself, with the adapters in its layers."""
         return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
 
     def trainable(self) -> dict[str, torch.nn.Parameter]:
@@ -173,7 +174,7 @@ def _read_model(
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{name} could not be loaded: {_first_line(error)}") from error
-    return model if tuning == "qlora" else model.to(device)
+    return model if tuning == "qlora" else model.to(device)  # type: ignore[arg-type]
 
 
 def four_bit(dtype: torch.dtype) -> Any:
@@ -201,7 +202,7 @@ def _read_tokenizer(names: list[str], trust_remote_code: bool) -> PreTrainedToke
 
 
 def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = int(model.get_input_embeddings().weight.shape[0])  # type: ignore[index]
     if len(tokenizer) > rows:
         raise ModelError(f"{name}: the tokenizer has {len(tokenizer):,} tokens and the model only {rows:,}")
 
@@ -285,7 +286,7 @@ def set_gradient_checkpointing(backbone: Backbone, on: bool) -> None:
 def save_model(backbone: Backbone, folder: Path) -> None:
     """What transformers or peft load as it is: the whole model after full tuning, else the adapter; the tokenizer."""
     if isinstance(backbone.model, PeftModel):
-        backbone.model.save_pretrained(folder, selected_adapters=[POLICY])
+        backbone.model.save_pretrained(str(folder), selected_adapters=[POLICY])
         _drop_machine_noise(folder / "adapter_config.json")
     else:
         config = backbone.base.config

@@ -49,9 +49,10 @@ def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float, s
 
 
 def _logits_gradient(logits: Tensor, target: Tensor, scale: float, softcap: float | None, logsumexp: Tensor) -> Tensor:
-    """(s, V) derivative of the target's log-probability by the raw logits (before scale and cap)."""
+    """(s, V) derivative of the target's log-probability by the raw logits (before scale and cap). Overwrites
+    `logits`, which nobody needs any more."""
     slope = None if softcap is None else (1 - (logits / softcap) ** 2)
-    gradient = (logits - logsumexp[:, None]).exp_().neg_()
+    gradient = logits.sub_(logsumexp[:, None]).exp_().neg_()
     gradient[torch.arange(len(target), device=target.device), target] += 1
     if slope is not None:
         gradient *= slope
@@ -60,7 +61,7 @@ def _logits_gradient(logits: Tensor, target: Tensor, scale: float, softcap: floa
 
 class _TokenLogprobs(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden, weight, bias, target, scale, softcap):  # type: ignore[override]
+    def forward(ctx, hidden, weight, bias, target, scale, softcap):
         rows = max(1, CHUNK_BYTES // (4 * weight.shape[0]))
         head_trained = weight.requires_grad or (bias is not None and bias.requires_grad)
         wanted = hidden.requires_grad and not head_trained
@@ -73,7 +74,7 @@ class _TokenLogprobs(torch.autograd.Function):
             logits = _logits(hidden[part], weight, bias, scale, softcap)
             sums[part] = logits.logsumexp(-1)
             logprobs[part] = logits.gather(1, target[part, None])[:, 0] - sums[part]
-            if wanted:
+            if by_hidden is not None:
                 gradient = _logits_gradient(logits, target[part], scale, softcap, sums[part])
                 by_hidden[part] = gradient.to(weight.dtype) @ weight
             elif head_trained and len(target) <= rows:
@@ -83,7 +84,7 @@ class _TokenLogprobs(torch.autograd.Function):
         return logprobs
 
     @staticmethod
-    def backward(ctx, factor):  # type: ignore[override]
+    def backward(ctx, factor):
         hidden, weight, bias, target, sums, by_hidden, kept = ctx.saved_tensors
         scale, softcap, rows, head_trained = ctx.settings
         if not head_trained:

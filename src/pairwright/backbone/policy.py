@@ -1,6 +1,8 @@
 """A batch of token sequences -> log-probability of each scored token, by the trie path or the plain one."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -58,26 +60,21 @@ def head_of(model: PreTrainedModel) -> Head:
 
 def reference_weights(backbone: Backbone) -> AbstractContextManager:
     """The model as training found it, for a `live` reference: a frozen copy of a continued adapter, or no adapter."""
-    if not isinstance(backbone.model, PeftModel):
+    model: Any = backbone.model
+    if not isinstance(model, PeftModel):
         raise ValueError("after full tuning the starting weights are gone; use the cache, or a second model")
-    if not backbone.continued:
-        return backbone.model.disable_adapter()
-    return _Adapter(backbone.model, REFERENCE)
+    return _other_adapter(model, REFERENCE) if backbone.continued else model.disable_adapter()
 
 
-class _Adapter(nullcontext):
+@contextmanager
+def _other_adapter(model: Any, name: str) -> Iterator[None]:
     """Another adapter, for the length of a with-block."""
-
-    def __init__(self, model: PeftModel, name: str) -> None:
-        super().__init__()
-        self.model, self.name = model, name
-
-    def __enter__(self) -> None:
-        self.used = self.model.active_adapter
-        self.model.base_model.set_adapter(self.name, inference_mode=True)
-
-    def __exit__(self, *_: object) -> None:
-        self.model.base_model.set_adapter(self.used)
+    used = model.active_adapter
+    model.base_model.set_adapter(name, inference_mode=True)
+    try:
+        yield
+    finally:
+        model.base_model.set_adapter(used)
 
 
 @torch.no_grad()

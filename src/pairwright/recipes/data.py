@@ -37,7 +37,9 @@ def load_data(config: TrainConfig, objective: Objective, backbone: Backbone, out
     found: dict[str, Any] = {}
 
     def load(data: str, split: str, part: str) -> tuple[ReadReport, Encoded]:
-        report = read(data, kind, format=config.format, split=split, quarantine=out / f"quarantine-{part}.jsonl")
+        report = read(
+            data, kind, format=config.format, split=split, quarantine=out / f"quarantine-{part.replace(' ', '-')}.jsonl"
+        )
         display.say(f"{part}: {data} ({report.format})")
         for line in report.lines():
             display.say(f"  {line.strip()}")

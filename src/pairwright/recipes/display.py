@@ -43,7 +43,9 @@ class Display:
 
             def advance(done: int, metrics: dict[str, float]) -> None:
                 loss = f"loss {metrics['loss']:.3f}" if "loss" in metrics else None
-                bar.update(task, completed=done, **({"metrics": loss} if loss else {}))
+                if loss:
+                    bar.update(task, metrics=loss)
+                bar.update(task, completed=done)
 
             yield advance
 

@@ -29,7 +29,7 @@ from pairwright.recipes.display import Display
 from pairwright.recipes.samples import Sampler
 from pairwright.recipes.signals import stop_on_signals
 from pairwright.tokens import trie
-from pairwright.tokens.batches import steps_per_epoch
+from pairwright.tokens.batches import step_indices, steps_per_epoch
 from pairwright.tokens.sequences import Example
 from pairwright.training import checkpoints, offline
 from pairwright.training.files import make_folder, write_json_atomic
@@ -94,7 +94,7 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
     if accelerator.is_main_process:
         _write_config(config, fingerprint, settings, out)
 
-    references = _references(config, objective, backbone, data, choice.tokens_per_batch, display, accelerator)
+    references = _references(config, objective, backbone, data, steps, choice.tokens_per_batch, display, accelerator)
     _compare(backbone, data.train[: min(4, config.pairs_per_step)], display)
     checkpoint = _checkpoint(config, out, display)
     sampler = Sampler(backbone, data.prompts, config, display)
@@ -255,6 +255,7 @@ def _references(
     objective: Objective,
     backbone: Backbone,
     data: Data,
+    steps: int,
     tokens_per_batch: int,
     display: Display,
     accelerator: Accelerator,
@@ -264,7 +265,10 @@ def _references(
     if config.reference == "live":
         display.say("reference: computed in every step")
         return live_references(backbone)
-    examples = [*data.train, *data.held_out]
+    used = {
+        i for number in range(steps) for i in step_indices(number, len(data.train), config.pairs_per_step, config.seed)
+    }
+    examples = [*(data.train[i] for i in sorted(used)), *data.held_out]
     cache = Cache(default_path())
     try:
         with accelerator.main_process_first(), display.progress("reference", len(examples)) as advance:

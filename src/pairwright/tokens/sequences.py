@@ -21,7 +21,9 @@ class TokenSequence:
 
     def __post_init__(self) -> None:
         if self.ids.ndim != 1 or self.ids.shape != self.supervised.shape:
-            raise ValueError(f"ids {self.ids.shape} and supervised {self.supervised.shape} must be one-dimensional and equal")
+            raise ValueError(
+                f"ids {self.ids.shape} and supervised {self.supervised.shape} must be one-dimensional and equal"
+            )
         if len(self.ids) and self.supervised[0]:
             raise ValueError("the first token has nothing before it and cannot be supervised")
 
