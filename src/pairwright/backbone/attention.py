@@ -18,7 +18,7 @@ Legend: N tokens, H query heads, G key heads, D head size.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Literal
 
@@ -211,9 +211,8 @@ def _segments(
         seen = (*block.ancestors, number)
         mask = None
         if window is not None or block.ancestors or not block.causal:
-            mask = _mask(
-                trie, (number, window, q.dtype), q.dtype, lambda b=block, s=seen: _block_mask(trie, b, s, window)
-            )
+            make = partial(_block_mask, trie, block, seen, window)
+            mask = _mask(trie, (number, window, q.dtype), q.dtype, make)
         outs.append(_sdpa(queries[number], _join(keys, seen), _join(values, seen), mask, scale, softcap))
     return torch.cat(outs, 2)
 

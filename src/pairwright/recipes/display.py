@@ -17,15 +17,22 @@ EVERY_SECONDS = 20.0
 
 
 class Display:
-    def __init__(self, quiet: bool = False) -> None:
+    """quiet: nothing at all (processes other than the first). brief: progress only, for runs inside a larger one."""
+
+    def __init__(self, quiet: bool = False, brief: bool = False, prefix: str = "") -> None:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.brief = brief
+        self.prefix = prefix
 
     def say(self, line: str) -> None:
+        if self.brief:
+            return
         self.console.print(line, markup=False, soft_wrap=not self.console.is_terminal)
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Advance]:
         """Yields advance(done, metrics)."""
+        what = self.prefix + what
         if not self.console.is_terminal:
             yield self._lines(what, total)
             return
@@ -38,7 +45,7 @@ class Display:
             TimeRemainingColumn(),
             TextColumn("{task.fields[metrics]}"),
         ]
-        with Progress(*columns, console=self.console, transient=what != "training") as bar:
+        with Progress(*columns, console=self.console, transient=self.brief or what != "training") as bar:
             task = bar.add_task(what, total=total, metrics="")
 
             def advance(done: int, metrics: dict[str, float]) -> None:
@@ -65,6 +72,8 @@ class Display:
 
     def outcome(self, metrics: dict[str, float], out: Path) -> None:
         """The last metrics, trained and held-out side by side, and where things are."""
+        if self.brief:
+            return
         table = Table(title="Outcome", title_justify="left")
         table.add_column("metric")
         table.add_column("last step", justify="right")
