@@ -205,7 +205,7 @@ def make(out: Path, steps: int, rows: int, learning_rate: float, threads: int = 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the miniature's base model.")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write (default: the shipped one)")
-    parser.add_argument("--steps", type=int, default=3000, help="optimiser steps")
+    parser.add_argument("--steps", type=int, default=2000, help="optimiser steps")
     parser.add_argument("--rows", type=int, default=32, help="conversations a step")
     parser.add_argument("--learning-rate", type=float, default=4e-3, help="peak learning rate")
     arguments = parser.parse_args()

@@ -45,6 +45,8 @@ class TrainConfig:
     """Split of a hub data set."""
     eval_data: str | None = None
     """Held-out file. Without it, `eval_fraction` of the data is held out."""
+    eval_split: str = "test"
+    """Split of `eval_data` where that is a hub data set."""
     eval_fraction: float = 0.05
     """Share of the examples held out when there is no `eval_data`; 0 for none."""
     chat_template: str | None = None

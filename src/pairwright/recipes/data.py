@@ -13,6 +13,7 @@ from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.display import Display
 from pairwright.records import Demonstration, Preference
 from pairwright.tokens.chat import Encoded, encode
+from pairwright.tokens.rules import RULES
 from pairwright.tokens.sequences import Example
 from pairwright.training.files import write_json_atomic
 from pairwright.training.forwards import Objective
@@ -30,16 +31,21 @@ class Data:
     """Held-out records to sample for; training ones where nothing is held out."""
 
 
-def load_data(config: TrainConfig, objective: Objective, backbone: Backbone, out: Path, display: Display) -> Data:
+def load_data(
+    config: TrainConfig, objective: Objective, backbone: Backbone, out: Path, display: Display, *, first: bool
+) -> Data:
+    """Read and tokenise what `config` names. `first`: this is the process that writes data.json and the quarantine.
+
+    Raises DataError or FormatError where nothing is left to train on.
+    """
     kind = RECORDS[objective.module.INPUT]
     template = read_template(config.chat_template)
     max_length = config.max_length or longest_sequence(backbone)
     found: dict[str, Any] = {}
 
     def load(data: str, split: str, part: str) -> tuple[ReadReport, Encoded]:
-        report = read(
-            data, kind, format=config.format, split=split, quarantine=out / f"quarantine-{part.replace(' ', '-')}.jsonl"
-        )
+        aside = out / f"quarantine-{part.replace(' ', '-')}.jsonl" if first else None
+        report = read(data, kind, format=config.format, split=split, quarantine=aside)
         display.say(f"{part}: {data} ({report.format})")
         for line in report.lines():
             display.say(f"  {line.strip()}")
@@ -58,7 +64,7 @@ def load_data(config: TrainConfig, objective: Objective, backbone: Backbone, out
             display.say(f"  {line}")
         for rule, number in encoded.counts.items():
             if number:
-                display.say(f"  {number:,} {rule}")
+                display.say(f"  {number:,} {rule}: {RULES[rule]}")
         if not encoded.examples:
             rules = ", ".join(f"{n} {r}" for r, n in encoded.counts.items() if n)
             raise DataError(
@@ -70,13 +76,13 @@ def load_data(config: TrainConfig, objective: Objective, backbone: Backbone, out
 
     report, encoded = load(config.data, config.split, "data")
     if config.eval_data:
-        eval_report, eval_encoded = load(config.eval_data, config.split, "held out")
+        eval_report, eval_encoded = load(config.eval_data, config.eval_split, "held out")
         train_examples, held_out, records = encoded.examples, eval_encoded.examples, eval_report.records
     else:
         train_examples, held_out = split(encoded.examples, config.eval_fraction, config.seed)
         sources = {e.source for e in (held_out or train_examples)}
         records = [r for r in report.records if r.source in sources]
-    if not (out / "config.json").exists():
+    if first and not (out / "config.json").exists():
         write_json_atomic(out / "data.json", found)
     return Data(train_examples, held_out, records[: config.sample_prompts])
 

@@ -183,8 +183,8 @@ def _write(
         for i, request in enumerate(unseen):
             given = {stage: answers[stage][i] for stage in STAGES}
             gold = {stage: miniature.score(request, a.text, a.ended)["gold"] for stage, a in given.items()}
-            row = {"request": request.prompt, "kind": request.kind}
-            row |= {stage: a.text for stage, a in given.items()} | {"gold": gold}
+            texts = {stage: answer.text for stage, answer in given.items()}
+            row = {"request": request.prompt, "kind": request.kind, **texts, "gold": gold}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

@@ -65,6 +65,7 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
     objective = make_objective(config)
     _check(config)
     _enter(out, config)
+    accelerator.wait_for_everyone()  # all have looked before the first of them writes
 
     backbone = loading.load(
         config.model,
@@ -76,7 +77,7 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
         trust_remote_code=config.trust_remote_code,
         seed=config.seed,
     )
-    data = load_data(config, objective, backbone, out, display)
+    data = load_data(config, objective, backbone, out, display, first=accelerator.is_main_process)
     steps = config.steps or math.ceil(config.epochs * steps_per_epoch(len(data.train), config.pairs_per_step))
     for line in backbone.notes:
         display.say(line)
