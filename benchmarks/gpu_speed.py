@@ -13,7 +13,7 @@ import torch
 import gpu_ours
 from flops import training_flops
 from gpu_models import Adapters, random_model
-from gpu_parity import BACKENDS, why_not
+from gpu_parity import why_not
 from gpu_work import PAIRS_PER_STEP, needed, random_pairs
 from pairwright.backbone.attention import choose_backend
 from shapes import Shape
@@ -32,7 +32,8 @@ TRL_SETTINGS: dict[str, dict] = {
 
 
 class Speed:
-    """One model, cell by cell. `save` is called with the results so far, `left` says how many seconds there are."""
+    """One model, cell by cell. `backends` are compared on the probe cell; `save` is called with the results so far,
+    `left` says how many seconds there are."""
 
     def __init__(
         self,
@@ -42,12 +43,14 @@ class Speed:
         *,
         tokens_per_batch: int,
         repeats: int,
+        backends: tuple[str, ...],
         measured_tflops: float,
         left: Callable[[], float],
         save: Callable[[dict], None],
     ) -> None:
         self.shape, self.tuning, self.device = shape, tuning, device
         self.tokens_per_batch, self.repeats = tokens_per_batch, repeats
+        self.backends = backends
         self.measured_tflops, self.left, self.save = measured_tflops, left, save
         self.dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         self.model = random_model(shape, tuning, device, self.dtype)
@@ -88,7 +91,7 @@ class Speed:
         pairs = self.pairs(cell)
         parameter = next(self.model.parameters())
         ours = {}
-        for backend in BACKENDS[1:]:
+        for backend in self.backends:
             reason = why_not(backend, parameter)
             ours[backend] = {"skipped": reason} if reason else self.ours(pairs, backend)
         self.found["probe"] = {"cell": name(cell), "pairwright": ours}
