@@ -72,6 +72,15 @@ def test_newlines_that_merge_with_the_template(byte_level, shown):
     assert encoded.counts == {"border_moved": 1}
 
 
+def test_later_answer_alone_merges_with_the_template(byte_level):
+    tokenizer = byte_level(chat_template=CHATML)
+    record = Demonstration((user("you"),), (bot("yes"), user("you"), bot("\n\nyes")), SOURCE)
+    encoded = encode([record], tokenizer, chat_template=None, max_length=100)
+    sequence = encoded.examples[0].sequences[0]
+    assert tokenizer.decode(sequence.ids[sequence.supervised]) == "yes<|im_end|>\n\n\nyes<|im_end|>"
+    assert encoded.counts == {"border_moved": 1}
+
+
 @pytest.mark.parametrize("template", [CHATML, "text"])
 def test_tokenizer_that_tells_places_without_white_space_gives_the_same_masks(byte_level, template):
     turns = []

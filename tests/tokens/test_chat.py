@@ -120,6 +120,15 @@ class TestBos:
         encoded = encode([Demonstration("Hi", " yes", SOURCE)], tokenizer, chat_template=None, max_length=100)
         assert shown(tokenizer, encoded.examples[0].sequences[0]) == "Hi« yes»«<|end|>»"
 
+    def test_where_the_answer_stands_right_after_the_end_of_the_question(self, word_level, shown):
+        # With one token for both, BOS before an answer is no fault.
+        tokenizer = word_level(chat_template="{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}")
+        tokenizer.bos_token = tokenizer.eos_token = "<|end|>"
+        encoded = encode(
+            [Demonstration((user("Hi"),), (bot("yes"),), SOURCE)], tokenizer, chat_template=None, max_length=9
+        )
+        assert shown(tokenizer, encoded.examples[0].sequences[0]) == "Hi<|end|>«yes»«<|end|>»"
+
     def test_first_token_of_all_cannot_be_scored_and_is_counted(self, word_level, shown):
         tokenizer = word_level()
         encoded = encode([Preference("", "yes more", "no", SOURCE)], tokenizer, chat_template=None, max_length=100)
@@ -144,6 +153,14 @@ class TestEos:
         encoded = encode([Demonstration("Hi", answer, SOURCE)], tokenizer, chat_template=None, max_length=100)
         assert shown(tokenizer, encoded.examples[0].sequences[0]) == "Hi" + ids
         assert encoded.counts == counts
+
+    def test_white_space_at_the_end_of_an_answer_is_the_answers(self, word_level, shown):
+        tokenizer = word_level()
+        record = Demonstration((user("Hi"),), (bot("yes \n"), user("more"), bot("ok\n")), SOURCE)
+        encoded = encode([record], tokenizer, chat_template="text", max_length=100)
+        assert shown(tokenizer, encoded.examples[0].sequences[0]) == (
+            "\n\nHuman: Hi\n\nAssistant:« yes»« »«\n»«</s>»\n\nHuman: more\n\nAssistant:« ok»«\n»«</s>»"
+        )
 
     def test_content_that_ends_with_the_templates_end_token(self, word_level, shown):
         chat = "{% for m in messages %}[Q]{{ m.content }}<|im_end|>{% endfor %}"

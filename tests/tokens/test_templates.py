@@ -166,6 +166,30 @@ def test_sides_that_part_at_a_user_turn(word_level, shown):
     assert shown(tokenizer, chosen).count("«") == 2, "the turn before the parting is not scored"
 
 
+@pytest.mark.parametrize("marks", ["content", "content and end", "whole turn"])
+def test_marks_in_the_prompt_are_not_supervised(word_level, shown, marks):
+    whole_turn = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}"
+        "{% generation %}<|im_start|>assistant\n{{ m.content }}<|im_end|>\n{% endgeneration %}"
+        "{% else %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    template = {"content": MARKED_BEFORE_END, "content and end": MARKED_PAST_END, "whole turn": whole_turn}[marks]
+    tokenizer = word_level(chat_template=template)
+    record = Demonstration((user("Hi"), bot("Hello"), user("more")), (bot("ok"),), SOURCE)
+    encoded = encode([record], tokenizer, chat_template=None, max_length=100)
+    expected = HEADER + "Hello<|im_end|>\n" + AGAIN + "«ok»«<|im_end|>»"
+    assert shown(tokenizer, encoded.examples[0].sequences[0]) == expected
+
+
+def test_end_token_whose_name_begins_with_anothers(word_level, shown):
+    tokenizer = word_level(chat_template=CHATML.replace("<|im_end|>", "<|end|>>"))
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|end|>>"]})
+    encoded = encode([MULTI_TURN], tokenizer, chat_template=None, max_length=100)
+    assert shown(tokenizer, encoded.examples[0].sequences[0]).endswith("assistant\n«ok»«<|end|>>»")
+    assert encoded.notes[-1] == "End of answer: <|end|>>, written by the template."
+
+
 def test_tool_results_are_not_supervised_but_tool_calls_are(word_level, shown):
     template = (
         "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
@@ -226,6 +250,14 @@ class TestThinking:
             HEADER + "Hello<|im_end|>\n" + AGAIN + "«<think>»«\n»«\n»«</think>»«\n»«ok»«<|im_end|>»"
         )
         assert encoded.counts == {"turn_rewritten": 1}
+
+    def test_question_without_an_answer_rewrites_nothing(self, word_level, shown):
+        tokenizer = word_level(chat_template=QWEN_3)
+        record = Demonstration((user("Hi"),), (bot("yes", reasoning="hard"), user("more")), SOURCE)
+        encoded = encode([record], tokenizer, chat_template=None, max_length=100)
+        assert shown(tokenizer, encoded.examples[0].sequences[0]) == (
+            HEADER + "«<think>»«\n»«hard»«\n»«</think>»«\n»«yes»«<|im_end|>»"
+        )
 
     def test_pair_with_a_rewritten_turn_is_dropped(self, word_level):
         tokenizer = word_level(chat_template=QWEN_3)

@@ -84,7 +84,7 @@ class Template:
 
 
 def load(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None, added: re.Pattern[str]) -> Template:
-    """The template that `chat_template` means: None, `text`, a name the tokenizer knows, the path of a Jinja file, Jinja.
+    """The template that `chat_template` means: None, `text`, a name the tokenizer knows, a Jinja file's path, or Jinja.
 
     `added` matches the tokens that stand for themselves in text; the template's end of turn is one of them.
     Raises ConfigError where the path leads nowhere or the Jinja is broken.
