@@ -1,8 +1,8 @@
 """Runs `pairwright` commands in forked children, with a fault planted in one of them. Started by test_resume.py.
 
-Reads a line of JSON for each command, {"argv": [...], "fault": {...} or null}, and answers with one: {"code": exit code
-(negative: the signal that ended it), "output": what it printed}. Forking saves the imports of every start but one;
-this process itself computes nothing, so a child is as good as a new process.
+Reads a line of JSON for each command, {"argv": [...], "fault": {...} or null, "cache": folder or null}, and answers
+with one: {"code": exit code (negative: the signal that ended it), "output": what it printed}. Forking saves the imports
+of every start but one; this process itself computes nothing, so a child is as good as a new process.
 
 Faults:
     {"kind": "call", "name": "torch.Tensor.backward", "number": 7, "signal": 9}   at the seventh call of a function
@@ -135,10 +135,12 @@ PLANT = {"call": plant_call, "save": plant_save, "full": plant_full, "torn": pla
 PLANT["memory"] = plant_memory
 
 
-def run(argv, fault):
+def run(argv, fault, cache):
     """In the child: never returns."""
     code = 70
     try:
+        if cache:
+            os.environ["PAIRWRIGHT_CACHE"] = cache
         torch.set_num_threads(1)
         if fault:
             PLANT[fault.pop("kind")](**fault)
@@ -159,7 +161,7 @@ def serve():
             if child == 0:
                 os.dup2(output.fileno(), 1)
                 os.dup2(output.fileno(), 2)
-                run(request["argv"], request["fault"])
+                run(request["argv"], request["fault"], request.get("cache"))
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             output.seek(0)
             answer = {"code": code, "output": output.read().decode(errors="replace")}

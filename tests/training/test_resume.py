@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -74,7 +75,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pairwright(tmp_path_factory):
-    """A function (arguments, fault) -> (exit code, output)."""
+    """A function (arguments, fault, folder of the reference cache) -> (exit code, output)."""
     environment = {
         **os.environ,
         "PAIRWRIGHT_CACHE": str(tmp_path_factory.mktemp("cache")),
@@ -92,8 +93,9 @@ def pairwright(tmp_path_factory):
     )
     assert driver.stdin and driver.stdout
 
-    def run(argv: list, fault: dict | None = None) -> tuple[int, str]:
-        driver.stdin.write(json.dumps({"argv": [str(word) for word in argv], "fault": fault}) + "\n")
+    def run(argv: list, fault: dict | None = None, cache: Path | None = None) -> tuple[int, str]:
+        request = {"argv": [str(word) for word in argv], "fault": fault, "cache": cache and str(cache)}
+        driver.stdin.write(json.dumps(request) + "\n")
         driver.stdin.flush()
         answer = json.loads(driver.stdout.readline())
         return answer["code"], answer["output"]
@@ -341,6 +343,22 @@ def test_another_run_is_refused_with_the_difference_shown(files, pairwright, hal
         if not any(name in words for words in named) and "seed" not in changes:  # another seed holds out other rows
             assert f"{name}:" not in message.partition("What differs")[2]
     assert contents(half_done) == before
+
+
+def test_killed_in_the_reference_pass(files, pairwright, uninterrupted, tmp_path):
+    """With a cache of its own: half of the reference log-probabilities are there, the rest is computed by the resumed
+    run; and once more with the cache deleted after the second save."""
+    out, cache = tmp_path / "run", tmp_path / "cache"
+    code, output = pairwright(command(files, *FULL, out=out), at("pairwright.backbone.reference.Cache.put", 6), cache)
+    assert code == -KILL, output
+    code, output = pairwright(command(files, *FULL, "--resume", out=out), at(CLIP, 8), cache)
+    assert code == -KILL and goes_on_from(output) is None, output
+    found = re.search(r"reference: (\d+) examples computed, (\d+) found", output)
+    assert found and int(found[1]) > 0 and int(found[2]) > 0
+    shutil.rmtree(cache)
+    code, output = pairwright(command(files, *FULL, "--resume", out=out), None, cache)
+    assert code == 0 and goes_on_from(output) == 6, output
+    assert digests(out) == uninterrupted(FULL)
 
 
 def test_less_free_memory_on_resume_does_not_change_the_bits(files, pairwright, tmp_path):
