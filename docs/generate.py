@@ -72,13 +72,22 @@ def trl_names() -> Iterable[tuple[str, str]]:
 def settings_table(settings: Iterable[Setting], old: dict[str, str]) -> str:
     return table(
         ("flag", "value", "default", "meaning"),
-        ((f"`{s.flag}`", f"`{kind_of(s.type)}`", default(s), meaning(s, old.get(s.name))) for s in settings),
+        ((*flag(s), default(s), meaning(s, old.get(s.name))) for s in settings),
     )
+
+
+def flag(setting: Setting) -> tuple[str, str]:
+    """The flag and the kind of its value; a switch has none, and a second flag that turns it off."""
+    if setting.type is bool:
+        return f"`{setting.flag}` `--no-{setting.flag[2:]}`", ""
+    return f"`{setting.flag}`", f"`{kind_of(setting.type)}`"
 
 
 def default(setting: Setting) -> str:
     if setting.required:
         return "needed"
+    if setting.type is bool:
+        return "on" if setting.default else "off"
     return "" if setting.default is None else f"`{setting.default}`"
 
 

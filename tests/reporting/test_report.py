@@ -222,7 +222,7 @@ def test_the_page_of_the_demo(demo):
         "DPO's interval lies clear above SFT's.",
         "gold all dimensions together 0.40 0.38–0.42 0.60 0.57–0.63 0.80 0.78–0.82 +0.40",
         "correct the task's fields are right 0.50 0.40–0.60 - 0.70 0.60–0.80 +0.20",
-        "Of 10 unseen requests, DPO answers 8 better than base, 1 as well and 1 worse.",
+        "Of 10 unseen requests of one seed, DPO answers 8 better than base, 1 as well and 1 worse.",
         "better (+0.50)",
         "worse (−0.20)",
         "they prove the machinery, and are no claim for large models",
@@ -232,6 +232,17 @@ def test_the_page_of_the_demo(demo):
         "There are no metrics of SFT",
     ):
         assert words in page.text, words
+
+
+def test_changes_are_paired_by_seed(demo):
+    """Gains 0.3, 0.4, 0.5 over seeds that differ much: mean 0.4, half width 4.302653 * 0.1/sqrt(3) = 0.2484."""
+    evaluation = json.loads((demo / "evaluation.json").read_text())
+    gold = {"base": [0.1, 0.3, 0.5], "dpo": [0.4, 0.7, 1.0]}
+    evaluation["per_seed"] = {stage: [{"gold": value} for value in values] for stage, values in gold.items()}
+    (demo / "evaluation.json").write_text(json.dumps(evaluation))
+    text = page_of(demo).text
+    assert "to 0.80 (DPO), +0.40 (+0.15 to +0.65): SFT's" in text
+    assert "+0.40 +0.15 to +0.65 correct" in text
 
 
 def test_answers_are_spread_from_best_to_worst(demo):
@@ -303,11 +314,15 @@ def test_the_model_card_of_full_weights(run):
     assert 'AutoModelForCausalLM.from_pretrained("model")' in model_card(run).read_text()
 
 
+@pytest.mark.parametrize("model", [".", "/some/folder", "a\n---\nb", "tiny"])
+def test_the_model_card_names_hub_ids_only(run, model):
+    (run / "config.json").write_text(json.dumps({"model": model, "method": "dpo"}))
+    assert "base_model" not in model_card(run).read_text()
+
+
 def test_the_model_card_escapes(run):
     (run / "config.json").write_text(json.dumps({"model": "a\n---\n# b <b> | [x](y)", "data": "d", "method": "dpo"}))
-    text = model_card(run).read_text()
-    assert 'base_model: "a\\n---\\n# b <b> | [x](y)"\n---\n' in text
-    assert "a --- \\# b \\<b\\> \\| \\[x\\](y), trained by dpo" in text
+    assert "a --- \\# b \\<b\\> \\| \\[x\\](y), trained by dpo" in model_card(run).read_text()
 
 
 # Parts
@@ -382,5 +397,5 @@ def test_rows_of_nested_settings():
 
 
 def test_turns():
-    assert turns("hello") == [("", "hello")]
+    assert turns("<s>\n\nHuman: hello\n \n\nAssistant:\n") == [("", "<s>\nHuman: hello\nAssistant:")]
     assert turns([{"role": "user", "content": "hi"}]) == [("user", "hi")]

@@ -14,6 +14,7 @@ from pairwright.reporting.training import LOGS, settings
 from pairwright.reporting.values import number, rows
 
 CARD = "README.md"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 RESULTS = (
     ("eval_loss", "loss, held out"),
     ("eval_rewards/accuracies", "pairs ranked right, held out"),
@@ -34,11 +35,11 @@ def model_card(run: Path) -> Path:
 def _card(run: Run, config: Line) -> str:
     method, model = str(config.get("method", "unknown")), str(config.get("model", "unknown"))
     adapter = (run.folder / "model" / "adapter_config.json").is_file()
-    head = {"library_name": "peft" if adapter else "transformers", "tags": ["pairwright", method], "base_model": model}
+    head = {"library_name": "peft" if adapter else "transformers", "tags": ["pairwright", method]}
+    # Hubs take an id there, and refuse a card with a path.
+    head |= {"base_model": model} if HUB_ID.fullmatch(model) and not Path(model).exists() else {}
     parts = [
-        "---\n"
-        + "".join(f"{name}: {json.dumps(value)}\n" for name, value in head.items() if value != "unknown")
-        + "---",
+        "---\n" + "".join(f"{name}: {json.dumps(value)}\n" for name, value in head.items()) + "---",
         f"# {_plain(run.folder.resolve().name)}",
         f"{_plain(model)}, trained by {method} on {_plain(config.get('data', 'unknown data'))} "
         f"with Pairwright {__version__}. The folder `model` holds {'an adapter' if adapter else 'the weights'}.",

@@ -11,6 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pairwright.evaluation.statistics import Interval, paired_difference
 from pairwright.reporting.plots import intervals
 from pairwright.reporting.run_files import Line, is_number, read_lines, read_object
 from pairwright.reporting.training import panels
@@ -48,13 +49,14 @@ def comparison_page(folder: Path) -> dict[str, Any] | None:
     labels = [LABELS[stage] for stage in stages]
     answers = read_lines(folder / "answers.jsonl", remarks)
     about = evaluation.get("about")
+    changes = {name: _change(evaluation, stages, name) for name in table}
     return {
         "title": "The miniature, " + " → ".join(labels),
-        "headline": headline(labels, table.get("gold", [])),
+        "headline": headline(labels, table.get("gold", []), changes.get("gold")),
         "tiles": _tiles(labels, table.get("gold", [])),
         "plot": intervals("Scores by dimension", table, labels) if table else Markup(""),
         "labels": labels,
-        "table": [_row(name, figures) for name, figures in table.items()],
+        "table": [_row(name, figures, changes[name]) for name, figures in table.items()],
         "answers": [_card(answer, stages) for answer in spread(answers, stages)],
         "counts": _counts(answers, stages),
         "curves": _curves(folder, stages[1:], remarks),
@@ -63,12 +65,14 @@ def comparison_page(folder: Path) -> dict[str, Any] | None:
     }
 
 
-def headline(labels: Sequence[str], gold: Sequence[Figure | None]) -> str:
+def headline(labels: Sequence[str], gold: Sequence[Figure | None], paired: Interval | None = None) -> str:
     """One sentence that the figures carry: a rise is only called one where the intervals do not overlap."""
     if len(gold) < 2 or gold[0] is None or gold[-1] is None:
         return "There are no figures for gold reward before and after."
     (before, _, high), (after, low, _) = gold[0], gold[-1]
     change = f"from {before:.2f} ({labels[0]}) to {after:.2f} ({labels[-1]}), {signed(after - before)}"
+    if paired is not None:
+        change += f" ({signed(paired.low)} to {signed(paired.high)})"
     if low > high:
         steps = [
             f"{labels[i]}'s interval lies clear above {labels[i - 1]}'s"
@@ -141,13 +145,25 @@ def _tiles(labels: Sequence[str], gold: Sequence[Figure | None]) -> list[tuple[s
     ]
 
 
-def _row(name: str, figures: Sequence[Figure | None]) -> dict[str, Any]:
+def _change(evaluation: Mapping[str, Any], stages: Sequence[str], name: str) -> Interval | None:
+    """Last stage less first, paired by seed, where the file has each seed's figures (`per_seed`) and two or more."""
+    runs = evaluation.get("per_seed")
+    sides = [runs.get(stage) if isinstance(runs, Mapping) else None for stage in (stages[-1], stages[0])]
+    values = [
+        [run.get(name) for run in side if isinstance(run, Mapping)] if isinstance(side, list) else [] for side in sides
+    ]
+    after, before = ([value for value in side if is_number(value)] for side in values)
+    return paired_difference(after, before) if len(after) == len(before) > 1 else None
+
+
+def _row(name: str, figures: Sequence[Figure | None], paired: Interval | None) -> dict[str, Any]:
     first, final = figures[0], figures[-1]
     return {
         "name": name,
         "meaning": MEANINGS.get(name, ""),
         "figures": [figure and (f"{figure[0]:.2f}", f"{figure[1]:.2f}–{figure[2]:.2f}") for figure in figures],
         "change": signed(final[0] - first[0]) if first and final else "-",
+        "paired": f"{signed(paired.low)} to {signed(paired.high)}" if paired else "",
     }
 
 

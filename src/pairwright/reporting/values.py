@@ -1,6 +1,7 @@
 """Values of a run's files as words for a page: numbers, intervals, nested settings as rows, conversations as turns."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,14 +54,21 @@ def rows(value: Mapping[str, Any], *, leave_out: tuple[str, ...] = ()) -> Rows:
             found += [(f"{label} {below}", text) for below, text in rows(inner)]
         elif isinstance(inner, list):
             many = any(isinstance(item, Mapping) for item in inner)
-            found.append((label, f"{len(inner):,}" if many else ", ".join(number(item) for item in inner)))
+            found.append((label, f"{len(inner):,}" if many else _joined(inner)))
         else:
             found.append((label, number(inner)))
     return found
 
 
+def _joined(items: list[Any]) -> str:
+    """Sentences stand apart by a semicolon, names and numbers by a comma."""
+    texts = [number(item) for item in items]
+    return ("; " if any(" " in text for text in texts) else ", ").join(texts)
+
+
 def turns(text: Any) -> Rows:
-    """A prompt, which is a string or a list of messages, as (role, content); a string has no role."""
+    """A prompt, which is a string or a list of messages, as (role, content); a string has no role, and
+    stands without its empty lines."""
     if isinstance(text, list):
         return [(str(turn.get("role", "")), str(turn.get("content", ""))) for turn in text if isinstance(turn, Mapping)]
-    return [("", str(text))]
+    return [("", re.sub(r"\n\s*\n", "\n", str(text).strip()))]
