@@ -6,6 +6,7 @@ Rafailov et al. 2023 (arXiv 2305.18290), equation 7; with e = label_smoothing > 
 note on noisy preferences), whose gradient is zero where s(beta D) = 1 - e.
 """
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -27,8 +28,8 @@ class Options:
     """Share of the preferences believed to be the wrong way round, from 0 to below 0.5."""
 
     def __post_init__(self) -> None:
-        if not self.beta > 0:
-            raise ValueError(f"beta is {self.beta}; it must be above 0, and is usually 0.01 to 0.5")
+        if not 0 < self.beta < math.inf:
+            raise ValueError(f"beta is {self.beta}; it must be above 0 and finite, and is usually 0.01 to 0.5")
         if not 0 <= self.label_smoothing < 0.5:
             raise ValueError(f"label_smoothing is {self.label_smoothing}; it must lie in [0, 0.5)")
 

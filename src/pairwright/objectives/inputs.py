@@ -4,8 +4,18 @@ Legend: N examples. Log-probabilities are sums over an answer's supervised token
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
+
+
+def _check_shapes(inputs: Any, first: str, *others: str) -> None:
+    """Refuse what torch would broadcast without a word."""
+    shape = getattr(inputs, first).shape
+    for name in others:
+        other = getattr(inputs, name)
+        if other is not None and other.shape != shape:
+            raise ValueError(f"{name} has shape {tuple(other.shape)}, {first} has {tuple(shape)}")
 
 
 @dataclass(frozen=True)
@@ -25,16 +35,14 @@ class Pairs:
     ref_rejected: Tensor | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rejected", "chosen_tokens", "rejected_tokens", "ref_chosen", "ref_rejected"):
-            other = getattr(self, name)
-            if other is not None and other.shape != self.chosen.shape:
-                raise ValueError(f"{name} has shape {tuple(other.shape)}, chosen has {tuple(self.chosen.shape)}")
+        _check_shapes(self, "chosen", "rejected", "chosen_tokens", "rejected_tokens", "ref_chosen", "ref_rejected")
 
     def log_ratios(self) -> tuple[Tensor, Tensor]:
-        """d_w and d_l, (N,) each: how far the policy has moved from the reference on either answer."""
+        """d_w and d_l, (N,) each: how far the policy has moved from the reference on either answer. No gradient reaches
+        the reference."""
         if self.ref_chosen is None or self.ref_rejected is None:
             raise ValueError("this objective compares with a reference, and none was given")
-        return self.chosen - self.ref_chosen, self.rejected - self.ref_rejected
+        return self.chosen - self.ref_chosen.detach(), self.rejected - self.ref_rejected.detach()
 
 
 @dataclass(frozen=True)
@@ -45,3 +53,6 @@ class Answers:
     """(N,) log pi(y | x)."""
     tokens: Tensor
     """(N,) |y|."""
+
+    def __post_init__(self) -> None:
+        _check_shapes(self, "logps", "tokens")
