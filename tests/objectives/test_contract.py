@@ -1,0 +1,185 @@
+"""What every objective keeps. Runs over all files of objectives/ by itself: a new one joins by being there.
+
+A new kind of input needs a maker in MAKERS below. What an objective's formula is, its own test says with numbers.
+"""
+
+import dataclasses
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+
+import pairwright.objectives
+from pairwright.objectives.inputs import Answers, Pairs
+
+FOLDER = Path(pairwright.objectives.__file__).parent
+NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "inputs"))
+MODULES = {name: importlib.import_module(f"pairwright.objectives.{name}") for name in NAMES}
+PAIRS = [name for name in NAMES if MODULES[name].INPUT == "pairs"]
+
+N = 7
+TOKENS = torch.tensor([3, 1, 9, 4, 4, 2, 30])
+
+
+def draw(seed: int, dtype=torch.float32) -> torch.Tensor:
+    """(N,) log-probabilities of answers: -20 give or take 5."""
+    return torch.randn(N, generator=torch.Generator().manual_seed(seed), dtype=dtype) * 5 - 20
+
+
+def pairs(reference: bool, dtype=torch.float32) -> Pairs:
+    one, two, three, four = (draw(seed, dtype) for seed in range(4))
+    return Pairs(one, two, TOKENS, TOKENS.flip(0), *((three, four) if reference else (None, None)))
+
+
+def answers(reference: bool, dtype=torch.float32) -> Answers:
+    return Answers(draw(0, dtype), TOKENS)
+
+
+MAKERS = {"pairs": pairs, "answers": answers}
+PULLED = {"pairs": (("chosen", -1), ("rejected", +1)), "answers": (("logps", -1),)}
+"""Fields with a gradient, and its sign: falling loss raises chosen and demonstrated answers, lowers rejected ones."""
+
+
+def tensors(inputs) -> dict[str, torch.Tensor]:
+    values = {f.name: getattr(inputs, f.name) for f in dataclasses.fields(inputs)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def made(module, dtype=torch.float32):
+    return MAKERS[module.INPUT](module.REFERENCE, dtype)
+
+
+def each(names=NAMES):
+    return pytest.mark.parametrize("module", [pytest.param(MODULES[name], id=name) for name in names])
+
+
+def test_the_folder_is_seen():
+    assert {"dpo", "sft"} <= set(NAMES)
+
+
+@each()
+def test_it_declares_what_the_recipe_asks(module):
+    assert module.INPUT in MAKERS
+    assert isinstance(module.REFERENCE, bool)
+    assert module.REDUCTION in ("examples", "tokens")
+    assert set(module.LEARNING_RATE) == {"full", "lora", "qlora"}
+    assert 0 < module.LEARNING_RATE["full"] <= module.LEARNING_RATE["lora"] <= 1e-2
+    assert module.__doc__ and "loss =" in module.__doc__
+    assert "By hand" in module.loss.__doc__
+    assert module.Options.__dataclass_params__.frozen
+    module.Options()
+
+
+@each()
+def test_every_option_has_its_text(module):
+    """The string under a field is the command's help."""
+    body = inspect.getsource(module.Options)
+    for field in dataclasses.fields(module.Options):
+        after = body.partition(f"    {field.name}:")[2].partition("\n")[2].lstrip()
+        assert after.startswith('"""'), field.name
+
+
+@each()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_loss_per_example(module, dtype):
+    loss = module.loss(made(module, dtype), module.Options())
+    assert loss.shape == (N,)
+    assert loss.dtype == dtype
+    assert torch.isfinite(loss).all()
+
+
+@each()
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_finite_at_extreme_log_ratios(module, sign):
+    """Log-ratios of +-10,000 in both directions: loss and gradient are numbers."""
+    inputs = made(module)
+    far = {name: torch.full((N,), -2e4).requires_grad_() for name, _ in PULLED[module.INPUT]}
+    first = PULLED[module.INPUT][0][0]
+    far[first] = torch.full((N,), -2e4 + sign * 1e4).requires_grad_()
+    references = {name: torch.full((N,), -2e4) for name in ("ref_chosen", "ref_rejected") if name in tensors(inputs)}
+    loss = module.loss(dataclasses.replace(inputs, **far, **references), module.Options())
+    assert torch.isfinite(loss).all()
+    loss.sum().backward()
+    for value in far.values():
+        assert torch.isfinite(value.grad).all()
+
+
+@each()
+def test_the_gradient_pulls_the_right_way(module):
+    """Where the policy ranks the answers wrongly or not at all, on both sides and for every example. (Where it ranks
+    them right by far, an objective may rest or pull back.)"""
+    for wrong_by in (0.0, 1.0, 30.0):
+        values = {name: torch.full((N,), -20.0 + sign * wrong_by) for name, sign in PULLED[module.INPUT]}
+        leaves = {name: value.requires_grad_() for name, value in values.items()}
+        inputs = made(module)
+        same = {name: torch.full((N,), 4) for name in tensors(inputs) if name.endswith("tokens")}
+        same |= {name: torch.full((N,), -20.0) for name in tensors(inputs) if name.startswith("ref_")}
+        module.loss(dataclasses.replace(inputs, **leaves, **same), module.Options()).sum().backward()
+        for name, sign in PULLED[module.INPUT]:
+            assert (torch.sign(leaves[name].grad) == sign).all(), (name, wrong_by)
+
+
+@each()
+def test_no_gradient_reaches_the_reference(module):
+    inputs = made(module)
+    leaves = {name: value.clone().requires_grad_() for name, value in tensors(inputs).items() if name[-6:] != "tokens"}
+    module.loss(dataclasses.replace(inputs, **leaves), module.Options()).sum().backward()
+    assert any(name.startswith("ref_") for name in leaves) == module.REFERENCE
+    for name, leaf in leaves.items():
+        assert (leaf.grad is None) == name.startswith("ref_"), name
+
+
+@each()
+def test_order_does_not_matter(module):
+    inputs = made(module)
+    order = torch.tensor([3, 0, 6, 1, 2, 5, 4])
+    turned = dataclasses.replace(inputs, **{name: value[order] for name, value in tensors(inputs).items()})
+    options = module.Options()
+    torch.testing.assert_close(module.loss(turned, options), module.loss(inputs, options)[order], atol=0, rtol=0)
+
+
+@each()
+@pytest.mark.parametrize("parts", [[1] * 7, [3, 4], [6, 1]])
+def test_cutting_does_not_matter(module, parts):
+    """An example's loss is its own: the same in a batch of seven as alone, to 1e-6 in float64."""
+    inputs = made(module, torch.float64)
+    options = module.Options()
+    pieces, at = [], 0
+    for size in parts:
+        cut = {name: value[at : at + size] for name, value in tensors(inputs).items()}
+        pieces.append(module.loss(dataclasses.replace(inputs, **cut), options))
+        at += size
+    torch.testing.assert_close(torch.cat(pieces), module.loss(inputs, options), atol=1e-12, rtol=1e-12)
+
+
+@each()
+def test_shapes_that_would_broadcast_are_refused(module):
+    inputs = made(module)
+    for name, value in list(tensors(inputs).items())[1:]:
+        for wrong in (value[:1], value[:, None], value[0]):
+            with pytest.raises(ValueError, match=rf"{name} has shape"):
+                dataclasses.replace(inputs, **{name: wrong})
+
+
+@each(PAIRS)
+def test_a_missing_reference_is_refused(module):
+    if not module.REFERENCE:
+        pytest.skip("compares with no reference")
+    with pytest.raises(ValueError, match="reference, and none was given"):
+        module.loss(pairs(reference=False), module.Options())
+
+
+@each(PAIRS)
+def test_rewards_carry_no_gradient(module):
+    """Rewards are for the log: (N,) for either side, detached. Zero where the policy is the reference."""
+    if not hasattr(module, "rewards"):
+        pytest.skip("defines no rewards")
+    inputs = pairs(module.REFERENCE)
+    trained = dataclasses.replace(inputs, chosen=inputs.chosen.clone().requires_grad_())
+    for reward in module.rewards(trained, module.Options()):
+        assert reward.shape == (N,) and not reward.requires_grad
+    if module.REFERENCE:
+        same = dataclasses.replace(inputs, ref_chosen=inputs.chosen, ref_rejected=inputs.rejected)
+        assert all((reward == 0).all() for reward in module.rewards(same, module.Options()))
