@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils import logging
 
 from shapes import Shape
 
@@ -93,6 +94,7 @@ def build_model(shape: Shape, seed: int) -> LlamaForCausalLM:
 
 def build(folder: Path, data: Path, count: int, shape: Shape, seed: int = 0) -> None:
     """Write model, tokenizer and pairs into `folder`."""
+    logging.disable_progress_bar()
     pairs, texts = read_pairs(data, count)
     build_model(shape, seed).save_pretrained(folder / "model")
     train_tokenizer(texts, shape.vocabulary).save_pretrained(folder / "model")

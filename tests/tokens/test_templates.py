@@ -8,7 +8,7 @@ import pytest
 
 from pairwright.errors import ConfigError, DataError, ModelError
 from pairwright.records import Demonstration, Message, Preference, Source
-from pairwright.tokens.chat import encode, prompt_ids
+from pairwright.tokens.chat import encode, end_ids, prompt_ids
 
 SOURCE = Source("pairs.jsonl", 7)
 
@@ -180,6 +180,15 @@ def test_marks_in_the_prompt_are_not_supervised(word_level, shown, marks):
     encoded = encode([record], tokenizer, chat_template=None, max_length=100)
     expected = HEADER + "Hello<|im_end|>\n" + AGAIN + "«ok»«<|im_end|>»"
     assert shown(tokenizer, encoded.examples[0].sequences[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "ends"),
+    [(CHATML, ["<|im_end|>", "</s>"]), (MISTRAL, ["</s>"]), (PHI_3, ["<|end|>", "</s>"]), ("text", ["</s>"])],
+)
+def test_end_ids_are_where_generation_stops(word_level, template, ends):
+    tokenizer = word_level()
+    assert tokenizer.convert_ids_to_tokens(end_ids(tokenizer, template)) == ends
 
 
 def test_end_token_whose_name_begins_with_anothers(word_level, shown):

@@ -114,9 +114,19 @@ def blocks_of(trie: Trie, limit: int) -> tuple[Block, ...]:
             ancestors = (*blocks[above].ancestors, above)
         leaf = segment.end == segment.stop
         covered = segment.end if leaf or segment.end - segment.start <= limit else segment.stop
+        before = blocks[-1] if blocks else None
+        if covered == segment.end and segment.parent < 0 and before and _joins(before, trie, covered, limit):
+            blocks[-1] = Block(before.start, covered, (), causal=False)
+            continue
         block_of_segment[number] = len(blocks)
         blocks.append(Block(segment.start, covered, ancestors, causal=leaf or covered == segment.stop))
     return tuple(blocks)
+
+
+def _joins(block: Block, trie: Trie, stop: int, limit: int) -> bool:
+    """Whether `block` is made of whole trees and has room up to `stop`: small trees share a call."""
+    whole = not block.ancestors and int(trie.end[block.start]) <= block.stop
+    return whole and stop - block.start <= limit
 
 
 def attend(

@@ -73,7 +73,7 @@ def demo(config: DemoConfig, display: Display | None = None) -> DemoResult:
     began = time.monotonic()
     out = Path(config.out)
     _clear(out)
-    unseen = miniature.make_requests(config.unseen, seed=10_000, split="test")
+    unseen = miniature.make_requests(config.unseen, seed=10_000, split="unseen")
     scores: dict[str, list[dict[str, float]]] = {stage: [] for stage in STAGES}
     answers: dict[str, list[Answer]] = {}
     for seed in range(config.seeds):

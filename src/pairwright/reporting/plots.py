@@ -55,6 +55,8 @@ _STYLE: dict[Any, Any] = {
     # A dollar sign in a label is a dollar sign.
     "text.parse_math": False,
 }
+_MARGINS = {"left": 0.12, "right": 0.985, "bottom": 0.17, "top": 0.82}
+"""The same for every small plot, so that those side by side line up; a layout engine would take half of the time."""
 _SMOOTH_FROM = 60
 """Points from which a line is too ragged to read and its running mean is drawn over it."""
 _MARK_UP_TO = 25
@@ -74,8 +76,8 @@ class Curve:
 def curves(title: str, shown: Sequence[Curve], *, share: bool = False) -> Markup:
     """A small plot of values by step. `share`: values are shares, the axis goes from 0 to 1."""
     with rc_context(_STYLE):
-        figure = Figure(figsize=(3.9, 2.35), layout="constrained")
-        axes = figure.subplots()
+        figure = Figure(figsize=(3.9, 2.35))
+        axes = figure.subplots(gridspec_kw=_MARGINS)
         for curve in shown:
             for number, points in enumerate(curve.lines):
                 _draw(axes, points, _SERIES[curve.colour], curve.label if number == 0 else None)

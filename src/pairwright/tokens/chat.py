@@ -2,6 +2,7 @@
 
     encode      all records of a run -> Examples, with a count for every rule that cut, changed or dropped one
     prompt_ids  one record -> the ids that generation starts from: the beginning of its example
+    end_ids     the ids that end an answer, at which generation stops
 
 The steps: template.py and turns.py write text and find the answers in it, truncate.py cuts messages, assemble.py makes
 tokens, check.py looks at the first examples, rules.py names every rule. docs/tokens.md has an example of each.
@@ -60,7 +61,7 @@ def encode(
     DataError where one of the first examples has two BOS, or an answer without an end.
     """
     style = _style(tokenizer, chat_template, max_length)
-    ends = frozenset(cast(list[int], tokenizer.convert_tokens_to_ids(style.ends)))
+    ends = frozenset(end_ids(tokenizer, chat_template))
     examples: list[Example] = []
     dropped: list[tuple[Source, str]] = []
     counts: Counter[str] = Counter()
@@ -115,6 +116,16 @@ def prompt_ids(
     raise DataError(
         f"{record.source}: the last turn of the prompt has {len(ids)} tokens, but max_length is {max_length}."
     )
+
+
+def end_ids(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None) -> list[int]:
+    """Ids that end an answer: the template's end of turn, where it has one, and EOS. Generation stops at any of them.
+
+    A base model's own generation config knows its EOS only, and would talk on after a template's <|im_end|>.
+    """
+    tokens = special.load(tokenizer)
+    ends = Style(template.load(tokenizer, chat_template, tokens.added), tokens).ends
+    return list(dict.fromkeys(cast(list[int], tokenizer.convert_tokens_to_ids(ends))))
 
 
 def _style(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None, max_length: int) -> Style:
