@@ -7,6 +7,7 @@ import re
 import pytest
 
 from pairwright.errors import DataError
+from pairwright.evaluation.statistics import Interval
 from pairwright.reporting import model_card, write_report
 from pairwright.reporting.comparison import headline, spread
 from pairwright.reporting.plots import Curve, curves, running_mean
@@ -268,6 +269,14 @@ def test_answers_without_scores_are_left_out():
 )
 def test_the_headline_claims_what_intervals_carry(gold, said):
     assert said in headline(["base", "DPO"], gold)
+
+
+def test_the_headline_takes_the_paired_interval():
+    """Seeds that differ more than stages do make single intervals overlap; the difference within each seed does not."""
+    gold = [(0.4, 0.3, 0.5), (0.45, 0.35, 0.55)]
+    assert "rose from 0.40" in headline(["base", "DPO"], gold, Interval(0.05, 0.04, 0.06))
+    assert "overlap" in headline(["base", "DPO"], gold, Interval(0.05, -0.01, 0.11))
+    assert "fell from 0.45" in headline(["base", "DPO"], gold[::-1], Interval(-0.05, -0.06, -0.04))
 
 
 def test_the_headline_names_a_step_that_is_not_clear():

@@ -66,14 +66,15 @@ def comparison_page(folder: Path) -> dict[str, Any] | None:
 
 
 def headline(labels: Sequence[str], gold: Sequence[Figure | None], paired: Interval | None = None) -> str:
-    """One sentence that the figures carry: a rise is only called one where the intervals do not overlap."""
+    """One sentence that the figures carry: a rise is only called one where the intervals do not
+    overlap, or where that of the paired difference lies above 0."""
     if len(gold) < 2 or gold[0] is None or gold[-1] is None:
         return "There are no figures for gold reward before and after."
     (before, _, high), (after, low, _) = gold[0], gold[-1]
     change = f"from {before:.2f} ({labels[0]}) to {after:.2f} ({labels[-1]}), {signed(after - before)}"
     if paired is not None:
         change += f" ({signed(paired.low)} to {signed(paired.high)})"
-    if low > high:
+    if low > high or (paired is not None and paired.low > 0):
         steps = [
             f"{labels[i]}'s interval lies clear above {labels[i - 1]}'s"
             if _clear(gold[i - 1], gold[i])
@@ -81,7 +82,7 @@ def headline(labels: Sequence[str], gold: Sequence[Figure | None], paired: Inter
             for i in range(1, len(gold))
         ]
         return f"Gold reward rose {change}: {', and '.join(steps)}."
-    if gold[-1][2] < gold[0][1]:
+    if gold[-1][2] < gold[0][1] or (paired is not None and paired.high < 0):
         return f"Gold reward fell {change}."
     return f"Gold reward went {change}: the intervals overlap, so this is no evidence of a change."
 
