@@ -10,7 +10,7 @@ from pairwright.backbone.load import Backbone
 from pairwright.errors import ConfigError, DataError
 from pairwright.reading import ReadReport, read
 from pairwright.recipes.config import TrainConfig
-from pairwright.recipes.display import Display
+from pairwright.recipes.display import Display, counter
 from pairwright.records import Demonstration, Preference
 from pairwright.tokens.chat import Encoded, encode
 from pairwright.tokens.rules import RULES
@@ -31,60 +31,69 @@ class Data:
     """Held-out records to sample for; training ones where nothing is held out."""
 
 
-def load_data(
-    config: TrainConfig, objective: Objective, backbone: Backbone, out: Path, display: Display, *, first: bool
-) -> Data:
-    """Read and tokenise what `config` names. `first`: this is the process that writes data.json and the quarantine.
+def read_files(
+    config: TrainConfig, objective: Objective, out: Path, display: Display, *, first: bool
+) -> dict[str, ReadReport]:
+    """Read the files that `config` names, before the model is loaded: a wrong path should not cost minutes.
 
-    Raises DataError or FormatError where nothing is left to train on.
+    `first`: this is the process that writes the quarantine. Raises DataError or FormatError.
     """
     kind = RECORDS[objective.module.INPUT]
-    template = read_template(config.chat_template)
-    max_length = config.max_length or longest_sequence(backbone)
-    found: dict[str, Any] = {}
-
-    def load(data: str, split: str, part: str) -> tuple[ReadReport, Encoded]:
-        aside = out / f"quarantine-{part.replace(' ', '-')}.jsonl" if first else None
-        report = read(data, kind, format=config.format, split=split, quarantine=aside)
+    files = {"data": (config.data, config.split)}
+    if config.eval_data:
+        files["held-out"] = (config.eval_data, config.eval_split)
+    reports = {}
+    for part, (data, split) in files.items():
+        aside = out / f"quarantine-{part}.jsonl" if first else None
+        reports[part] = report = read(data, kind, format=config.format, split=split, quarantine=aside)
         display.say(f"{part}: {data} ({report.format})")
         for line in report.lines():
             display.say(f"  {line.strip()}")
-        with display.progress("tokenising", len(report.records)) as advance:
-            count = 0
+    return reports
 
-            def more(n: int) -> None:
-                nonlocal count
-                count += n
-                advance(count, {})
 
-            encoded = encode(
-                report.records, backbone.tokenizer, chat_template=template, max_length=max_length, progress=more
-            )
-        for line in encoded.notes:
-            display.say(f"  {line}")
-        for rule, number in encoded.counts.items():
-            if number:
-                display.say(f"  {number:,} {rule}: {RULES[rule]}")
-        if not encoded.examples:
-            rules = ", ".join(f"{n} {r}" for r, n in encoded.counts.items() if n)
-            raise DataError(
-                f"{data}: none of {len(report.records):,} records can be trained on ({rules}); "
-                f"max_length is {max_length}"
-            )
-        found[part] = {"reading": report.summary(), "tokens": _token_report(encoded)}
-        return report, encoded
+def tokenise(
+    config: TrainConfig, reports: dict[str, ReadReport], backbone: Backbone, out: Path, display: Display, *, first: bool
+) -> Data:
+    """Records to examples, some of them held out; data.json says what happened to each row.
 
-    report, encoded = load(config.data, config.split, "data")
-    if config.eval_data:
-        eval_report, eval_encoded = load(config.eval_data, config.eval_split, "held out")
-        train_examples, held_out, records = encoded.examples, eval_encoded.examples, eval_report.records
-    else:
-        train_examples, held_out = split(encoded.examples, config.eval_fraction, config.seed)
-        sources = {e.source for e in (held_out or train_examples)}
-        records = [r for r in report.records if r.source in sources]
+    Raises DataError where nothing is left to train on.
+    """
+    template = read_template(config.chat_template)
+    max_length = config.max_length or longest_sequence(backbone)
+    encoded = {part: _encode(part, r, backbone, template, max_length, display) for part, r in reports.items()}
     if first and not (out / "config.json").exists():
+        found = {p: {"reading": reports[p].summary(), "tokens": _token_report(encoded[p])} for p in reports}
         write_json_atomic(out / "data.json", found)
-    return Data(train_examples, held_out, records[: config.sample_prompts])
+    if "held-out" in reports:
+        records = reports["held-out"].records
+        return Data(encoded["data"].examples, encoded["held-out"].examples, records[: config.sample_prompts])
+    train, held_out = split(encoded["data"].examples, config.eval_fraction, config.seed)
+    shown = {e.source for e in (held_out or train)}
+    records = [r for r in reports["data"].records if r.source in shown]
+    return Data(train, held_out, records[: config.sample_prompts])
+
+
+def _encode(
+    part: str, report: ReadReport, backbone: Backbone, template: str | None, max_length: int, display: Display
+) -> Encoded:
+    with display.progress("tokenising", len(report.records)) as advance:
+        encoded = encode(
+            report.records,
+            backbone.tokenizer,
+            chat_template=template,
+            max_length=max_length,
+            progress=counter(advance),
+        )
+    counts = {rule: number for rule, number in encoded.counts.items() if number}
+    for line in [*encoded.notes, *(f"{number:,} {rule}: {RULES[rule]}" for rule, number in counts.items())]:
+        display.say(f"  {line}")
+    if not encoded.examples:
+        rules = ", ".join(f"{number} {rule}" for rule, number in counts.items())
+        raise DataError(
+            f"{part}: none of {len(report.records):,} records can be trained on ({rules}); max_length is {max_length}"
+        )
+    return encoded
 
 
 def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:

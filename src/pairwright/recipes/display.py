@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import transformers
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -22,6 +23,8 @@ class Display:
     def __init__(self, quiet: bool = False, brief: bool = False, prefix: str = "") -> None:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.brief = brief
+        if brief or not self.console.is_terminal:
+            transformers.utils.logging.disable_progress_bar()
         self.prefix = prefix
 
     def say(self, line: str) -> None:
@@ -94,3 +97,15 @@ class Display:
         self.say(f"model:   {out / 'model'}")
         self.say(f"run:     {out} (config.json, metrics.jsonl, samples.jsonl, checkpoints)")
         self.say(f"report:  pairwright report {out}")
+
+
+def counter(advance: Advance) -> Callable[[int], None]:
+    """For those that report how much was done since the last time, not in all."""
+    done = 0
+
+    def more(count: int) -> None:
+        nonlocal done
+        done += count
+        advance(done, {})
+
+    return more

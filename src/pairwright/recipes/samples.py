@@ -21,7 +21,9 @@ class Sampler:
         self.tokens = config.sample_tokens
         template, longest = read_template(config.chat_template), config.max_length or longest_sequence(backbone)
         room = max(8, longest - self.tokens)
-        self.prompts = [(r, prompt_ids(r, backbone.tokenizer, template, room)) for r in records]
+        prompts = [(r, prompt_ids(r, backbone.tokenizer, template, room)) for r in records]
+        # A prompt can be empty (text without one, no BOS): there is nothing to answer to.
+        self.prompts = [(record, ids) for record, ids in prompts if ids]
 
     def sample(self) -> Iterable[dict[str, Any]]:
         """One entry per prompt: the prompt's text, the model's completion, and the chosen answer."""

@@ -24,8 +24,8 @@ from pairwright.backbone.reference_live import cached_references, live_reference
 from pairwright.errors import ConfigError, MissingExtraError
 from pairwright.planning import memory
 from pairwright.recipes.config import TrainConfig
-from pairwright.recipes.data import Data, load_data
-from pairwright.recipes.display import Display
+from pairwright.recipes.data import Data, read_files, tokenise
+from pairwright.recipes.display import Display, counter
 from pairwright.recipes.samples import Sampler
 from pairwright.recipes.signals import stop_on_signals
 from pairwright.tokens import trie
@@ -66,6 +66,7 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
     _check(config)
     _enter(out, config)
     accelerator.wait_for_everyone()  # all have looked before the first of them writes
+    reports = read_files(config, objective, out, display, first=accelerator.is_main_process)
 
     backbone = loading.load(
         config.model,
@@ -77,7 +78,7 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
         trust_remote_code=config.trust_remote_code,
         seed=config.seed,
     )
-    data = load_data(config, objective, backbone, out, display, first=accelerator.is_main_process)
+    data = tokenise(config, reports, backbone, out, display, first=accelerator.is_main_process)
     steps = config.steps or math.ceil(config.epochs * steps_per_epoch(len(data.train), config.pairs_per_step))
     for line in backbone.notes:
         display.say(line)
@@ -273,14 +274,7 @@ def _references(
     cache = Cache(default_path())
     try:
         with accelerator.main_process_first(), display.progress("reference", len(examples)) as advance:
-            count = 0
-
-            def more(n: int) -> None:
-                nonlocal count
-                count += n
-                advance(count, {})
-
-            known, computed = reference_sums(backbone, examples, tokens_per_batch, cache, more)
+            known, computed = reference_sums(backbone, examples, tokens_per_batch, cache, counter(advance))
     finally:
         cache.close()
     display.say(f"reference: {computed:,} examples computed, {len(examples) - computed:,} found in {cache.path}")
