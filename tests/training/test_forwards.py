@@ -1,0 +1,107 @@
+"""A micro-batch's losses and metrics, by hand: a uniform model gives every token ln(1/61) = -4.110874."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tests.tiny import tokens, uniform
+
+from pairwright.objectives import dpo, sft
+from pairwright.records import Source
+from pairwright.tokens.sequences import Example
+from pairwright.training.forwards import Objective, forward
+
+TOKEN = 4.110874
+"""ln 61"""
+# Two pairs: answers of 2 and 3 tokens, of 1 and 4. Tries: 3 + 1 + 2 = 6 tokens, 3 + 0 + 3 = 6 tokens.
+FIRST = Example((tokens([3, 4, 5], [6, 7]), tokens([3, 4, 5], [8, 9, 10])), Source("made.jsonl", 1))
+SECOND = Example((tokens([11, 12, 13], [14]), tokens([11, 12, 13], [15, 16, 17, 18])), Source("made.jsonl", 2))
+DPO = Objective(dpo, dpo.Options(beta=0.5))
+SFT = Objective(sft, sft.Options())
+
+
+def references(batch, built):
+    """The first pair's policy is 1 above the reference on the chosen side and 1 below on the other: D = 2.
+    The second the other way round: D = -2."""
+    assert built.sequences == 2 * len(batch)
+    known = {1: [-2 * TOKEN - 1, -3 * TOKEN + 1], 2: [-1 * TOKEN + 1, -4 * TOKEN - 1]}
+    return torch.tensor([value for example in batch for value in known[example.source.line]])
+
+
+def test_pairs():
+    """beta D = 1 and -1: losses 0.313262 and 1.313262."""
+    out = forward(uniform(), DPO, references, [FIRST, SECOND])
+    assert out.losses.tolist() == pytest.approx([0.313262, 1.313262], abs=1e-5)
+    assert out.losses.requires_grad and out.tokens == 12
+    assert {name: value.item() for name, value in out.metrics.items()} == {
+        "logps/chosen": pytest.approx(-3 * TOKEN, abs=1e-5),
+        "logps/rejected": pytest.approx(-7 * TOKEN, abs=1e-5),
+        "num_tokens": 10,
+        "rewards/chosen": pytest.approx(0.0, abs=1e-5),  # 0.5 - 0.5
+        "rewards/rejected": pytest.approx(0.0, abs=1e-5),
+        "rewards/margins": pytest.approx(0.0, abs=1e-5),  # 1 - 1
+        "rewards/accuracies": 1.0,  # of two
+    }
+
+
+def test_the_first_sequence_is_the_chosen_one():
+    out = forward(uniform(), DPO, references, [FIRST])
+    assert out.metrics["logps/chosen"].item() == pytest.approx(-2 * TOKEN, abs=1e-5)
+    assert out.metrics["rewards/chosen"].item() == pytest.approx(0.5, abs=1e-5)
+    assert out.metrics["rewards/rejected"].item() == pytest.approx(-0.5, abs=1e-5)
+
+
+def test_a_weight_multiplies_the_loss_and_no_metric():
+    plain = forward(uniform(), DPO, references, [FIRST, SECOND])
+    weighted = forward(uniform(), DPO, references, [replace(FIRST, weight=3.0), replace(SECOND, weight=0.0)])
+    assert weighted.losses.tolist() == pytest.approx([3 * 0.313262, 0.0], abs=1e-5)
+    assert weighted.metrics == plain.metrics
+
+
+def test_added_likelihood_is_per_token_of_the_chosen_answer():
+    """2 * ln 61 on top, however long the chosen answer is, and before the weight."""
+    objective = replace(DPO, nll_weight=2.0)
+    out = forward(uniform(), objective, references, [FIRST, replace(SECOND, weight=0.5)])
+    assert out.losses.tolist() == pytest.approx([0.313262 + 2 * TOKEN, 0.5 * (1.313262 + 2 * TOKEN)], abs=1e-5)
+
+
+def test_added_likelihood_pulls_the_chosen_answer_up():
+    """Gradient of the head: -beta s(-1) = -0.134471 without, -0.134471 - 2 / |y_w| = -1.134471 with it, on the logits
+    of both chosen tokens. The rejected answer's does not change."""
+
+    def target_gradient(objective, token):
+        model = uniform()
+        bias = torch.zeros(61, requires_grad=True)
+        model.base.get_output_embeddings().bias = torch.nn.Parameter(bias)
+        forward(model, objective, references, [FIRST]).losses.sum().backward()
+        # The bias of a token that is a target once, less that of one that is never: what all logits share drops out.
+        gradient = model.base.get_output_embeddings().bias.grad
+        return (gradient[token] - gradient[60]).item()
+
+    with_it = replace(DPO, nll_weight=2.0)
+    assert target_gradient(DPO, 6) == pytest.approx(-0.134471, abs=1e-5)
+    assert target_gradient(with_it, 6) == pytest.approx(-1.134471, abs=1e-5)
+    assert target_gradient(DPO, 9) == pytest.approx(0.134471, abs=1e-5)
+    assert target_gradient(with_it, 9) == pytest.approx(0.134471, abs=1e-5)
+
+
+def test_demonstrations():
+    batch = [Example((FIRST.sequences[1],), FIRST.source), Example((SECOND.sequences[0],), SECOND.source, weight=2.0)]
+    out = forward(uniform(), SFT, None, batch)
+    assert out.losses.tolist() == pytest.approx([3 * TOKEN, 2 * TOKEN], abs=1e-5)
+    assert {name: value.item() for name, value in out.metrics.items()} == {
+        "logps/chosen": pytest.approx(-4 * TOKEN, abs=1e-5),
+        "num_tokens": 4,
+    }
+
+
+def test_what_a_step_divides_by():
+    """Two pairs; 3 + 4 ... supervised tokens of all answers: 2 + 3 + 1 + 4."""
+    assert DPO.total([FIRST, SECOND]) == 2.0
+    assert SFT.total([FIRST, SECOND]) == 10.0
+
+
+def test_the_reference_gets_no_gradient():
+    kept = torch.zeros(2, requires_grad=True)
+    forward(uniform(), DPO, lambda batch, built: kept * 1.0, [FIRST]).losses.sum().backward()
+    assert kept.grad is None

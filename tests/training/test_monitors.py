@@ -1,0 +1,72 @@
+"""The logged metrics, by hand."""
+
+import pytest
+import torch
+
+from pairwright.training.monitors import answer_metrics, pair_metrics, per_example
+
+T = torch.tensor
+
+
+def test_pairs():
+    """Three pairs with margins 3, -0.5 and 0: one right, one wrong, one tie that counts half."""
+    sums = pair_metrics(
+        chosen=T([-4.0, -6.0, -8.0]),
+        rejected=T([-5.0, -7.0, -9.0]),
+        chosen_tokens=T([2, 3, 4]),
+        rejected_tokens=T([10, 20, 30]),
+        rewards=(T([1.0, 0.5, 0.25]), T([-2.0, 1.0, 0.25])),
+    )
+    assert {name: value.item() for name, value in sums.items()} == {
+        "logps/chosen": -18.0,
+        "logps/rejected": -21.0,
+        "num_tokens": 69,
+        "rewards/chosen": 1.75,
+        "rewards/rejected": -0.75,
+        "rewards/margins": 2.5,
+        "rewards/accuracies": 1.5,
+    }
+    step = per_example({name: value.item() for name, value in sums.items()}, 3)
+    assert step == {
+        "logps/chosen": -6.0,
+        "logps/rejected": -7.0,
+        "num_tokens": 69,
+        "rewards/chosen": pytest.approx(1.75 / 3),
+        "rewards/rejected": -0.25,
+        "rewards/margins": pytest.approx(2.5 / 3),
+        "rewards/accuracies": 0.5,
+    }
+
+
+def test_pairs_without_rewards():
+    sums = pair_metrics(T([-4.0]), T([-5.0]), T([2]), T([3]), None)
+    assert sorted(sums) == ["logps/chosen", "logps/rejected", "num_tokens"]
+
+
+def test_at_the_start_every_margin_is_0_and_accuracy_a_half():
+    zero = torch.zeros(4)
+    sums = pair_metrics(zero, zero, zero.int(), zero.int(), (zero, zero))
+    assert sums["rewards/accuracies"].item() / 4 == 0.5
+
+
+def test_answers():
+    sums = answer_metrics(T([-4.0, -6.0]), T([2, 3]))
+    assert {name: value.item() for name, value in sums.items()} == {"logps/chosen": -10.0, "num_tokens": 5}
+
+
+def test_nothing_carries_a_gradient():
+    leaf = T([-4.0]).requires_grad_()
+    for sums in (pair_metrics(leaf, leaf, T([2]), T([3]), None), answer_metrics(leaf, T([2]))):
+        assert not any(value.requires_grad for value in sums.values())
+
+
+def test_what_is_of_the_whole_step_is_not_divided():
+    sums = {"loss": 0.5, "grad_norm": 2.0, "num_tokens": 30.0, "tokens_computed": 90.0, "logps/chosen": -8.0}
+    assert per_example(sums, 4) == {
+        "loss": 0.5,
+        "grad_norm": 2.0,
+        "num_tokens": 30,
+        "tokens_computed": 90,
+        "logps/chosen": -2.0,
+    }
+    assert isinstance(per_example(sums, 4)["num_tokens"], int)
