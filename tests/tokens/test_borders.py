@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, models
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerFast
 
+from pairwright.errors import ModelError
 from pairwright.records import Demonstration, Message, Preference, Source
 from pairwright.tokens.chat import encode, prompt_ids
 
@@ -144,6 +145,18 @@ def test_tokenizer_that_chooses_pieces_by_what_follows():
     assert chosen.supervised.tolist() == rejected.supervised.tolist() == [False, True, True, True]
     assert encoded.counts["border_moved"] == 1
     assert prompt_ids(record, tokenizer, None, 100) == chosen.ids[:1].tolist()
+
+
+def test_tokenizer_that_does_not_know_the_places_of_its_tokens(byte_level, monkeypatch):
+    # What a slow tokenizer gives. One answer needs no places, as it ends where the text ends; several do.
+    monkeypatch.setattr(BatchEncoding, "encodings", None)
+    tokenizer = byte_level(chat_template=CHATML)
+    one = Demonstration((user("you"),), (bot("yes"),), SOURCE)
+    sequence = encode([one], tokenizer, chat_template=None, max_length=100).examples[0].sequences[0]
+    assert tokenizer.decode(sequence.ids[sequence.supervised]) == "yes<|im_end|>"
+    two = Demonstration((user("you"),), (bot("yes"), user("you"), bot("yes")), SOURCE)
+    with pytest.raises(ModelError, match="several answers need a fast tokenizer"):
+        encode([two], tokenizer, chat_template=None, max_length=100)
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the shared data is not here")

@@ -7,7 +7,8 @@ Supervised tokens stand in «marks»; every expected sequence is written out by 
 from pathlib import Path
 
 import pytest
-from tokenizers import normalizers
+from tokenizers import Tokenizer, models, normalizers, processors
+from transformers import PreTrainedTokenizerFast
 
 from pairwright.errors import ConfigError, DataError, ModelError
 from pairwright.records import Demonstration, Message, Preference, Source
@@ -96,6 +97,14 @@ class TestBos:
         assert encoded.counts == {"bos_added": 1, "eos_appended": 1}
         assert "BOS: put in front, as the tokenizer does." in encoded.notes
         assert prompt_ids(record, tokenizer, None, 100) == [tokenizer.bos_token_id]
+
+    def test_found_with_a_vocabulary_of_numbers_alone(self, shown):
+        backend = Tokenizer(models.BPE({"<s>": 0, "</s>": 1, "4": 2, "5": 3}, []))
+        backend.add_special_tokens(["<s>", "</s>"])
+        backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>")
+        encoded = encode([Demonstration("4", "5", SOURCE)], tokenizer, chat_template=None, max_length=100)
+        assert shown(tokenizer, encoded.examples[0].sequences[0]) == "<s>4«5»«</s>»"
 
     def test_text_that_brings_its_own(self, word_level, shown):
         tokenizer = word_level(adds_bos=True)

@@ -293,6 +293,14 @@ class TestThinking:
         assert encoded.counts == {"border_moved": 1}
         assert tokenizer.decode(prompt_ids(record, tokenizer, None, 100)) == "<|user|>Hi<|bot|>"
 
+    def test_generation_prompt_that_opens_thinking_in_later_turns(self, word_level, shown):
+        tokenizer = word_level(chat_template=R1)
+        encoded = encode([MULTI_TURN], tokenizer, chat_template=None, max_length=100)
+        assert shown(tokenizer, encoded.examples[0].sequences[0]) == (
+            "<|user|>Hi<|bot|>«Hello»«</s>»<|user|>more<|bot|>«ok»«</s>»"
+        )
+        assert encoded.counts == {"border_moved": 1}
+
 
 def test_template_that_rewrites_the_prompt_is_dropped(word_level):
     # The last user message is written another way once an answer follows: nothing to hold on to.

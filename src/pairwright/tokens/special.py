@@ -49,9 +49,6 @@ class Special:
 
 def load(tokenizer: "PreTrainedTokenizerBase") -> Special:
     """Ask the tokenizer. Raises ModelError where its EOS is no token of its own vocabulary."""
-    with_special = list(tokenizer("a").input_ids)
-    without = list(tokenizer("a", add_special_tokens=False).input_ids)
-    at = next(i for i in range(len(with_special) + 1) if with_special[i : i + len(without)] == without)
     added = tokenizer.added_tokens_decoder
     names = {token.content for token in added.values() if token.special} | set(tokenizer.all_special_tokens)
     eos = tokenizer.eos_token
@@ -60,7 +57,7 @@ def load(tokenizer: "PreTrainedTokenizerBase") -> Special:
             f"The tokenizer does not read its own EOS {eos!r} as one token; its files do not fit together."
         )
     return Special(
-        front=tuple(with_special[:at]),
+        front=_front(tokenizer),
         bos=tokenizer.bos_token_id,
         eos=tokenizer.eos_token_id,
         eos_text=eos,
@@ -82,6 +79,16 @@ def strip_ends(text: str, ends: Sequence[str]) -> tuple[str, str, int]:
         bare = kept[: -len(match)]
         count += 1
     return bare, kept, count
+
+
+def _front(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, ...]:
+    """What the tokenizer puts before a text, seen on the first of some texts that it knows."""
+    for text in ("a", "0", ".", tokenizer.eos_token or ""):
+        plain = list(tokenizer(text, add_special_tokens=False).input_ids)
+        if plain:
+            whole = list(tokenizer(text).input_ids)
+            return tuple(whole[: next(i for i in range(len(whole)) if whole[i : i + len(plain)] == plain)])
+    return ()
 
 
 def _any_of(names: set[str]) -> re.Pattern[str]:

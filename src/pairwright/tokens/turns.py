@@ -135,6 +135,8 @@ def _rendered(
         opening = prompt if i == turns[0] else style.template.render(messages[:i], record, generation=True)[0]
         closing = full if last else style.template.render(messages[: i + 1], record)[0]
         start = _shared_length(opening, closing, messages[:i])
+        if start < len(opening):
+            draft.rules.add("border_moved")
         length, ended = _answer_length(closing[start:], messages[i]["content"], style)
         stop = start + length
         if full[:stop] == closing[:stop]:
