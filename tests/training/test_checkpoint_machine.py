@@ -129,7 +129,7 @@ class Checkpoints(RuleBasedStateMachine):
         try:
             on(Disk(at, code), save, self.folder, *arguments, keep=self.keep)
         except StorageError as error:
-            assert str(self.folder) in str(error)
+            assert str(self.folder.parent) in str(error)  # the folder, or that above it when its name was to last
         else:
             self.returned = self.serial
 
