@@ -123,7 +123,14 @@ def test_the_rule_itself(file, text, broken):
 
 @pytest.mark.parametrize(
     "module",
-    ["pairwright", "pairwright.cli", "pairwright.records", "pairwright.recipes.config", "pairwright.reading"],
+    [
+        "pairwright",
+        "pairwright.cli",
+        "pairwright.records",
+        "pairwright.recipes.config",
+        "pairwright.reading",
+        "pairwright.reporting",
+    ],
 )
 def test_starts_without_torch(module):
     """What starts at once, and what a laptop without torch can use, must not bring it in by way of something else."""

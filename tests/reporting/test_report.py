@@ -1,12 +1,13 @@
 """Reports: what a page says, what it must never do (load, run or hide anything), and what is said of missing parts."""
 
+import errno
 import html.parser
 import json
 import re
 
 import pytest
 
-from pairwright.errors import DataError
+from pairwright.errors import DataError, StorageError
 from pairwright.evaluation.statistics import Interval
 from pairwright.reporting import model_card, write_report
 from pairwright.reporting.comparison import headline, spread
@@ -209,6 +210,22 @@ def test_no_run_is_refused(tmp_path):
         write_report(tmp_path / "none")
     with pytest.raises(DataError, match="holds no run"):
         write_report(tmp_path)
+
+
+def test_a_page_that_cannot_be_written(run, monkeypatch):
+    """The disk fills while the new page is written: the old one stays, no part is left, the error names it."""
+    old = write_report(run).read_bytes()
+
+    def full(path, data):
+        with path.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(StorageError, match=r"report\.html could not be written \([\d,]+ bytes\): No space left"):
+        write_report(run)
+    assert (run / "report.html").read_bytes() == old
+    assert not list(run.glob(".*tmp"))
 
 
 # A comparison

@@ -12,6 +12,7 @@ from pairwright import __version__
 from pairwright.reporting.run_files import Line, Run, last, read_run, require_folder
 from pairwright.reporting.training import LOGS, settings
 from pairwright.reporting.values import number, rows
+from pairwright.reporting.writing import write_page
 
 CARD = "README.md"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -24,12 +25,13 @@ RESULTS = (
 
 
 def model_card(run: Path) -> Path:
-    """Write RUN/README.md and return its path. Raises DataError where the folder holds no training run."""
+    """Write RUN/README.md and return its path.
+
+    Raises DataError where the folder holds no training run, StorageError where the card cannot be written.
+    """
     require_folder(run, LOGS)
     found = read_run(run)
-    path = run / CARD
-    path.write_text(_card(found, settings(found)), encoding="utf-8", errors="backslashreplace")
-    return path
+    return write_page(run / CARD, _card(found, settings(found)))
 
 
 def _card(run: Run, config: Line) -> str:

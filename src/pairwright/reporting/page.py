@@ -13,6 +13,7 @@ from pairwright import __version__
 from pairwright.reporting.comparison import EVALUATION, comparison_page
 from pairwright.reporting.run_files import require_folder
 from pairwright.reporting.training import LOGS, training_page
+from pairwright.reporting.writing import write_page
 
 REPORT = "report.html"
 
@@ -21,7 +22,8 @@ def write_report(run: Path) -> Path:
     """Write RUN/report.html and return its path.
 
     A folder with evaluation.json that has a `base` to compare with gets the page of a comparison, any other that of a
-    training run. Raises DataError where the folder holds no run. What is missing is said in the page.
+    training run. Raises DataError where the folder holds no run, StorageError where the page cannot be written. What is
+    missing is said in the page.
     """
     require_folder(run, (EVALUATION, *LOGS))
     comparison = comparison_page(run)
@@ -29,12 +31,7 @@ def write_report(run: Path) -> Path:
         html = _render("comparison.html.j2", comparison)
     else:
         html = _render("training.html.j2", training_page(run))
-    path = run / REPORT
-    temporary = path.with_name(f".{REPORT}.tmp")
-    # A lone surrogate, which a model can write, has no UTF-8; it is shown as its escape.
-    temporary.write_bytes(html.encode("utf-8", "backslashreplace"))
-    temporary.replace(path)
-    return path
+    return write_page(run / REPORT, html)
 
 
 def _render(template: str, content: dict[str, Any]) -> str:
