@@ -1,11 +1,13 @@
 """`pairwright demo`: the whole road on the miniature, base -> SFT -> DPO, scored by its oracle on unseen requests.
 
-For each seed: demonstrations -> SFT; the SFT model answers each request twice, simulated annotators choose -> DPO;
+For each seed: demonstrations -> SFT; the SFT model answers each request four times, annotators compare -> DPO;
 base, SFT and DPO answer the same unseen requests. Leaves evaluation.json, answers.jsonl, report.html and every run.
 """
 
+import itertools
 import json
 import platform
+import random
 import shutil
 import time
 from collections.abc import Sequence
@@ -21,7 +23,7 @@ from pairwright import __version__, miniature
 from pairwright.errors import ConfigError
 from pairwright.evaluation.statistics import Interval, mean_interval
 from pairwright.feedback.sample import sample
-from pairwright.miniature import Answer, Request
+from pairwright.miniature import Answer, Labelled, Request
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.display import Display
 from pairwright.recipes.train import train
@@ -39,20 +41,24 @@ class DemoConfig:
     """Folder of the demonstration; an earlier one there is replaced."""
     seeds: int = 3
     """Independent repetitions, each with its own requests, annotators and training order; intervals need two."""
-    demonstrations: int = 480
+    demonstrations: int = 240
     """Answers by imperfect demonstrators that SFT imitates, for each seed."""
+    asked: int = 240
+    """Requests that the SFT model answers four times each, for each seed."""
     pairs: int = 640
-    """Preference pairs of the SFT model's own answers, for each seed."""
+    """Preference pairs taken at most from these answers: those on which all annotators agree."""
     unseen: int = 300
     """Requests, none like those trained on, that the models are scored on."""
     temperature: float = 0.7
-    """Sampling temperature of all answers, those scored included."""
-    sft_learning_rate: float = 1e-3
-    """Peak learning rate of SFT (a model of two million parameters bears a high one)."""
-    dpo_learning_rate: float = 2e-4
+    """Sampling temperature of the answers that are scored; those that annotators compare are drawn at 1."""
+    sft_learning_rate: float = 5e-4
+    """Peak learning rate of SFT (a model of one million parameters bears a high one)."""
+    dpo_learning_rate: float = 4e-4
     """Peak learning rate of DPO."""
-    beta: float = 0.1
+    beta: float = 0.3
     """DPO's beta."""
+    nll_weight: float = 1.0
+    """Weight of the chosen answer's likelihood beside DPO's loss; a small model forgets its fields without it."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +123,8 @@ def _align(config: DemoConfig, seed: int, folder: Path, display: Display) -> dic
         ),
         brief,
     )
-    asked = miniature.make_requests(config.pairs, seed=1000 + seed, split="train")
     with display.progress("  SFT model answers, annotators choose", 1) as advance:
-        pairs = miniature.make_pairs(asked, _answer(sft.model, asked, 2, config.temperature, seed=seed))
-        labelled = miniature.label(pairs, miniature.TEAM, seed=seed)
+        labelled = _compare(config, sft.model, seed)
         advance(1, {})
     data = miniature.write(folder / "preferences.jsonl", miniature.preferences(labelled))
     brief.prefix = "  DPO: "
@@ -132,6 +136,9 @@ def _align(config: DemoConfig, seed: int, folder: Path, display: Display) -> dic
             out=str(folder / "dpo"),
             options={"beta": config.beta},
             learning_rate=config.dpo_learning_rate,
+            nll_weight=config.nll_weight,
+            epochs=2,
+            eval_every=20,
             **common,
         ),
         brief,
