@@ -11,27 +11,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from pairwright.backbone import adapters
+from pairwright.backbone.adapters import POLICY, LoraSettings, first_line
 from pairwright.backbone.attention import TRIE, Backend, choose_backend
 from pairwright.backbone.fused import fuse
 from pairwright.backbone.rows import plain_implementation, why_rows
 from pairwright.errors import ConfigError, MissingExtraError, ModelError
 
 Tuning = Literal["full", "lora", "qlora"]
-POLICY = "default"
-"""Name of the adapter that is trained."""
-REFERENCE = "reference"
-"""Name of the frozen copy of the adapter that training started from."""
-
-
-@dataclass(frozen=True)
-class LoraSettings:
-    r: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
-    targets: str = "all-linear"
 
 
 @dataclass
@@ -77,18 +68,18 @@ def load(
     Raises ModelError where there is nothing to load, ConfigError where the settings exclude each other.
     """
     notes: list[str] = []
-    adapter = name if _is_adapter(name) else None
-    base_name = _adapter_base(name) if adapter else name
+    adapter = name if adapters.is_adapter(name) else None
+    base_name = adapters.base_of(name) if adapter else name
     if adapter and tuning == "full":
         raise ConfigError(f"{name} is an adapter: train it with --tuning lora, or merge it into its model first")
     _check_folder(base_name)
-    dtype = _choose_dtype(precision, device, notes)
-    model = _read_model(base_name, dtype, tuning, device, trust_remote_code)
+    dtype = _choose_dtype(precision, tuning, device, notes)
+    model: Any = _read_model(base_name, dtype, tuning, device, trust_remote_code)
     tokenizer = _read_tokenizer([name, base_name] if adapter else [name], trust_remote_code)
     _check_vocabulary(model, tokenizer, name)
     silent = _turn_dropout_off(model)
     if silent:
-        notes.append(f"dropout inside the model is off ({silent} layers): answers are compared under the same weights")
+        notes.append(f"dropout inside the model is off ({silent} places): answers are compared under the same weights")
     plain = plain_implementation(model)
     backend = _choose_attention(model, attention, device, dtype, notes)
     if tuning != "full":
@@ -119,19 +110,6 @@ def folder_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _is_adapter(name: str) -> bool:
-    return (Path(name) / "adapter_config.json").is_file()
-
-
-def _adapter_base(name: str) -> str:
-    base = PeftConfig.from_pretrained(name).base_model_name_or_path
-    if not base:
-        raise ModelError(f"{name}/adapter_config.json does not name its base model (base_model_name_or_path)")
-    # A base given relative to the adapter travels with it.
-    beside = Path(name) / base
-    return str(beside) if not Path(base).exists() and beside.is_dir() else str(base)
-
-
 def _check_folder(name: str) -> None:
     folder = Path(name)
     if not folder.exists():
@@ -148,13 +126,18 @@ def _check_folder(name: str) -> None:
         raise ModelError(f"{name} has no weights (*.safetensors).{found}")
 
 
-def _choose_dtype(precision: str, device: torch.device, notes: list[str]) -> torch.dtype:
+def _choose_dtype(precision: str, tuning: Tuning, device: torch.device, notes: list[str]) -> torch.dtype:
+    if precision == "float16" and tuning == "full":
+        raise ConfigError("float16 weights are too coarse to be trained in full: --precision float32, or --tuning lora")
     if precision != "auto":
         return getattr(torch, precision)
     if device.type == "cuda":
         if torch.cuda.get_device_capability(device)[0] >= 8:
             notes.append("precision: bfloat16 weights, which this GPU computes natively")
             return torch.bfloat16
+        if tuning == "full":
+            notes.append("precision: float32, because this GPU has no bfloat16 and full tuning needs more than float16")
+            return torch.float32
         notes.append("precision: float16 with loss scaling, because this GPU has no bfloat16")
         return torch.float16
     notes.append(f"precision: float32 on {device.type}")
@@ -165,16 +148,25 @@ def _read_model(
     name: str, dtype: torch.dtype, tuning: Tuning, device: torch.device, trust_remote_code: bool
 ) -> PreTrainedModel:
     extra: dict[str, Any] = {}
+    loader: Any = AutoModelForCausalLM
     if tuning == "qlora":
         extra["quantization_config"] = four_bit(dtype)
         extra["device_map"] = {"": device}
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, use_safetensors=True, trust_remote_code=trust_remote_code, **extra
+        model, report = loader.from_pretrained(
+            name,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            **extra,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"{name} could not be loaded: {_first_line(error)}") from error
-    return model if tuning == "qlora" else model.to(device)  # type: ignore[arg-type]
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{name} could not be loaded: {first_line(error)}") from error
+    if missing := sorted(report["missing_keys"]):
+        # transformers gives them random values, with a warning only.
+        raise ModelError(f"{name}: its files lack {len(missing)} of the model's weights, such as {missing[0]}")
+    return model if tuning == "qlora" else model.to(device)
 
 
 def four_bit(dtype: torch.dtype) -> Any:
@@ -197,7 +189,7 @@ def _read_tokenizer(names: list[str], trust_remote_code: bool) -> PreTrainedToke
         try:
             return AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
         except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"{name}: its tokenizer could not be loaded: {_first_line(error)}") from error
+            raise ModelError(f"{name}: its tokenizer could not be loaded: {first_line(error)}") from error
     raise ModelError(f"{' and '.join(names)}: no tokenizer (tokenizer_config.json) beside the weights")
 
 
@@ -208,10 +200,16 @@ def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 
 
 def _turn_dropout_off(model: PreTrainedModel) -> int:
-    layers = [m for m in model.modules() if isinstance(m, torch.nn.Dropout) and m.p > 0]
-    for layer in layers:
-        layer.p = 0.0
-    return len(layers)
+    """Set every dropout rate to 0: those of Dropout layers, and those that a layer hands to a function."""
+    silenced = 0
+    for module in model.modules():
+        rates = ["p"] if isinstance(module, torch.nn.Dropout) else [n for n in vars(module) if "drop" in n]
+        for name in rates:
+            value = getattr(module, name)
+            if isinstance(value, float) and value > 0:
+                setattr(module, name, 0.0)
+                silenced += 1
+    return silenced
 
 
 def _choose_attention(
@@ -233,20 +231,15 @@ def _choose_attention(
     return backend
 
 
-def _add_adapter(model: PreTrainedModel, adapter: str | None, lora: LoraSettings, tuning: Tuning, notes: list[str]):
+def _add_adapter(
+    model: PreTrainedModel, adapter: str | None, lora: LoraSettings, tuning: Tuning, notes: list[str]
+) -> PeftModel:
     if tuning == "qlora":
         _prepare_quantised(model)
-    if adapter:
-        notes.append("going on with this adapter; the reference is the adapter as it is now")
-        return PeftModel.from_pretrained(model, adapter, adapter_name=POLICY, is_trainable=True)
-    targets: str | list[str] = lora.targets if lora.targets == "all-linear" else lora.targets.split(",")
-    settings = LoraConfig(
-        r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type="CAUSAL_LM"
-    )
-    try:
-        return get_peft_model(model, settings, adapter_name=POLICY)
-    except ValueError as error:
-        raise ConfigError(f"--lora-targets {lora.targets}: {_first_line(error)}") from error
+    if adapter is None:
+        return adapters.make(model, lora)
+    notes.append("going on with this adapter; the reference is the adapter as it is now")
+    return adapters.read(model, adapter)
 
 
 def _prepare_quantised(model: PreTrainedModel) -> None:
@@ -268,11 +261,6 @@ def _count(parameter: torch.nn.Parameter) -> int:
     """Weights that a parameter stands for; a 4-bit one packs two in a byte."""
     state = getattr(parameter, "quant_state", None)
     return parameter.numel() if state is None else int(torch.Size(state.shape).numel())
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]
 
 
 def set_gradient_checkpointing(backbone: Backbone, on: bool) -> None:

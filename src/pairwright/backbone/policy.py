@@ -9,8 +9,9 @@ from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from pairwright.backbone.adapters import REFERENCE
 from pairwright.backbone.attention import to_device
-from pairwright.backbone.load import REFERENCE, Backbone
+from pairwright.backbone.load import Backbone
 from pairwright.backbone.logprobs import Head, token_logprobs
 from pairwright.backbone.rows import plain_attention, plain_logprobs, row_hidden
 from pairwright.errors import ModelError, ParityError

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from pairwright.backbone.load import REFERENCE, Backbone
+from pairwright.backbone.adapters import REFERENCE
+from pairwright.backbone.load import Backbone
 from pairwright.backbone.policy import logprobs, reference_weights, sequence_sums
 from pairwright.backbone.reference import content_key
 from pairwright.tokens.sequences import Example

@@ -1,0 +1,95 @@
+"""Adapters (LoRA): made new, or read from a folder to go on with.
+
+Left out: anything that peft does itself. Errors of peft and of the files become ModelError or ConfigError here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
+from transformers import PreTrainedModel
+
+from pairwright.errors import ConfigError, ModelError
+
+POLICY = "default"
+"""Name of the adapter that is trained."""
+REFERENCE = "reference"
+"""Name of the frozen copy of the adapter that training started from."""
+WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    targets: str = "all-linear"
+
+
+def is_adapter(name: str) -> bool:
+    return (Path(name) / "adapter_config.json").is_file()
+
+
+def base_of(name: str) -> str:
+    """The model that the adapter in folder `name` belongs to. Raises ModelError where the folder cannot be used."""
+    try:
+        base = PeftConfig.from_pretrained(name).base_model_name_or_path
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{name}/adapter_config.json cannot be read: {first_line(error)}") from error
+    if not base:
+        raise ModelError(f"{name}/adapter_config.json does not name its base model (base_model_name_or_path)")
+    if not (Path(name) / WEIGHTS).is_file():
+        raise ModelError(f"{name} has no {WEIGHTS}. Pickled weights (.bin) can run code: save the adapter again")
+    # A base given relative to the adapter travels with it.
+    beside = Path(name) / base
+    return str(beside) if not Path(base).exists() and beside.is_dir() else str(base)
+
+
+def read(model: PreTrainedModel, name: str) -> PeftModel:
+    """`model` with the adapter of folder `name`, to be trained on. Raises ModelError where its weights do not fit."""
+    try:
+        adapted = PeftModel.from_pretrained(model, name, adapter_name=POLICY, is_trainable=True)
+        # Weights that the file lacks get random values, with a warning only; a second load says which.
+        missing = sorted(adapted.load_adapter(name, adapter_name=POLICY, is_trainable=True).missing_keys)
+    except (ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise ModelError(f"{name}: the adapter does not fit its base model: {first_line(error)}") from error
+    if missing:
+        raise ModelError(f"{name}/{WEIGHTS} lacks {len(missing)} of the adapter's weights, such as {missing[0]}")
+    return adapted
+
+
+def make(model: PreTrainedModel, lora: LoraSettings) -> PeftModel:
+    """`model` with a new adapter that changes nothing yet. Raises ConfigError for layers that there are not."""
+    targets: str | list[str] = lora.targets
+    if lora.targets != "all-linear":
+        targets = [name.strip() for name in lora.targets.split(",")]
+        _check_targets(model, targets)
+    settings = LoraConfig(
+        r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type="CAUSAL_LM"
+    )
+    try:
+        return get_peft_model(model, settings, adapter_name=POLICY)
+    except ValueError as error:
+        raise ConfigError(f"--lora-targets {lora.targets}: {first_line(error)}") from error
+
+
+def _check_targets(model: PreTrainedModel, targets: list[str]) -> None:
+    """peft is content when one of the names matches, and leaves out the others without a word."""
+    layers: dict[str, Any] = dict(model.named_modules())
+    for target in targets:
+        if any(name == target or name.endswith(f".{target}") for name in layers if target):
+            continue
+        known = sorted({name.rpartition(".")[2] for name, m in layers.items() if isinstance(m, torch.nn.Linear)})
+        raise ConfigError(f"--lora-targets: no layer is called {target!r}; linear layers are {', '.join(known)}")
+    head = next((n for n, m in layers.items() if m is model.get_output_embeddings()), None)
+    if head is not None and any(head == target or head.endswith(f".{target}") for target in targets):
+        raise ConfigError(f"--lora-targets: adapters on the head ({head}) are not supported")
+
+
+def first_line(error: BaseException) -> str:
+    """Of an error's text; with the second line where the first only announces it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return f"{lines[0]} {lines[1]}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
