@@ -14,7 +14,7 @@ from pairwright.backbone.attention import to_device
 from pairwright.backbone.load import Backbone
 from pairwright.backbone.logprobs import Head, token_logprobs
 from pairwright.backbone.rows import plain_attention, plain_logprobs, row_hidden
-from pairwright.errors import ModelError, ParityError
+from pairwright.errors import ModelError, NonFiniteError, ParityError
 from pairwright.tokens.trie import Trie
 
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
@@ -40,18 +40,19 @@ def logprobs(backbone: Backbone, trie: Trie) -> Tensor:
 
 
 def sequence_sums(token_values: Tensor, trie: Trie) -> Tensor:
-    """(Q,) sums of (S,) values over each sequence's scored tokens."""
+    """(Q,) sums of (S,) values over each sequence's scored tokens. Added up in float64, so that the order of the terms
+    does not matter: it is not fixed on CUDA, and the reference's sums come from elsewhere."""
     sequence = torch.from_numpy(trie.sequence).to(token_values.device)
-    return torch.zeros(trie.sequences, dtype=token_values.dtype, device=token_values.device).index_add(
-        0, sequence, token_values
-    )
+    zeros = torch.zeros(trie.sequences, dtype=torch.float64, device=token_values.device)
+    return zeros.index_add(0, sequence, token_values.double()).to(token_values.dtype)
 
 
 def head_of(model: PreTrainedModel) -> Head:
     """The model's output layer and what its forward does to the logits afterwards."""
     layer = model.get_output_embeddings()
     if type(layer) is not torch.nn.Linear:
-        raise ModelError(f"the output layer is a {type(layer).__name__}; adapters on the head are not supported")
+        kind = f"{type(layer).__module__}.{type(layer).__name__}"
+        raise ModelError(f"the output layer is a {kind}, not a plain linear one; adapters on it are not supported")
     config = model.config.get_text_config()
     scale = float(getattr(config, "logit_scale", None) or 1.0)
     if divisor := getattr(config, "logits_scaling", None):
@@ -83,7 +84,7 @@ def compare_paths(backbone: Backbone, trie: Trie) -> tuple[float, float]:
     """Mean and largest absolute difference of the scored tokens' log-probabilities between the fast path and the
     unmodified model, one sequence at a time.
 
-    Raises ParityError above TOLERANCE.
+    Raises ParityError above TOLERANCE, NonFiniteError where the unmodified model itself gives no number.
     """
     model = backbone.model
     model.eval()  # no dropout in either
@@ -91,6 +92,11 @@ def compare_paths(backbone: Backbone, trie: Trie) -> tuple[float, float]:
     with plain_attention(backbone.base, backbone.plain):
         plain = plain_logprobs(backbone.base, trie, backbone.device)
     model.train()
+    if not bool(torch.isfinite(plain).all()):
+        raise NonFiniteError(
+            "the model gives NaN or infinity for the first batch, before any training: its weights are damaged, or too "
+            f"large for {str(backbone.dtype).removeprefix('torch.')}"
+        )
     difference = (fast - plain).abs()
     mean, largest = float(difference.mean()), float(difference.max())
     if not mean <= TOLERANCE[backbone.dtype]:

@@ -77,32 +77,34 @@ def content_key(sequence: TokenSequence, backbone: Backbone) -> bytes:
 
 def reference_sums(
     backbone: Backbone,
-    examples: Sequence[Example],
+    batches: Sequence[Sequence[Example]],
     tokens_per_batch: int,
     cache: Cache,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[dict[bytes, float], int]:
-    """Log-probability of every sequence of `examples` under the backbone as it is now, which must be the reference.
+    """Log-probability of every sequence under the backbone as it is now, which must be the reference.
 
-    Returns {content key: sum over the supervised tokens} and how many examples had to be computed. Runs under the
-    same token budget as training.
+    `batches` are the micro-batches that training and evaluation will compute, each of at most `tokens_per_batch`
+    tokens. One of which nothing is known yet is computed as it stands: how a matrix product rounds depends on its size,
+    and so an untouched policy has log-ratios of exactly 0. What is missing of the others is batched anew.
+
+    Returns {content key: sum over the supervised tokens} and how many examples had to be computed.
     """
-    keys = [[content_key(s, backbone) for s in example.sequences] for example in examples]
+    key_of = {id(s): content_key(s, backbone) for batch in batches for e in batch for s in e.sequences}
     known: dict[bytes, float] = {}
-    missing: list[int] = []
-    for number, own in enumerate(keys):
-        for key in own:
-            if key not in known and (value := cache.get(key)) is not None:
-                known[key] = float(value.sum(dtype=np.float64))
-        if any(key not in known for key in own):
-            missing.append(number)
+    for key in key_of.values():
+        if key not in known and (value := cache.get(key)) is not None:
+            known[key] = float(value.sum(dtype=np.float64))
+    missing = [[e for e in batch if any(key_of[id(s)] not in known for s in e.sequences)] for batch in batches]
+    computed = sum(map(len, missing))
     if progress:
-        progress(len(examples) - len(missing))
+        progress(sum(map(len, batches)) - computed)
+    whole = [absent for absent, batch in zip(missing, batches) if len(absent) == len(batch)]
+    rest = [e for absent, batch in zip(missing, batches) if len(absent) < len(batch) for e in absent]
     # Long ones together: under the plain path rows are padded to the longest of their batch.
-    missing.sort(key=lambda i: -max(len(s.ids) for s in examples[i].sequences))
-    key_of = {id(s): key for i in missing for s, key in zip(examples[i].sequences, keys[i])}
+    rest.sort(key=lambda e: -max(len(s.ids) for s in e.sequences))
     backbone.model.eval()
-    for batch in micro_batches([examples[i] for i in missing], tokens_per_batch):
+    for batch in [*whole, *micro_batches(rest, tokens_per_batch)]:
         values = _batch_values(backbone, batch)
         sequences = [s for example in batch for s in example.sequences]
         items = [(key_of[id(s)], value) for s, value in zip(sequences, values)]
@@ -111,16 +113,19 @@ def reference_sums(
         if progress:
             progress(len(batch))
     backbone.model.train()
-    return known, len(missing)
+    return known, computed
 
 
 @torch.no_grad()
 def _batch_values(backbone: Backbone, batch: Sequence[Example]) -> list[np.ndarray]:
     built = trie.build(batch)
     values = logprobs(backbone, built).cpu().numpy()
-    if not np.isfinite(values).all():
-        where = [e.source for e in batch]
-        raise NonFiniteError(
-            f"the reference model gives NaN or infinity for an example among {where[0]} .. {where[-1]}"
-        )
-    return np.split(values, np.cumsum(built.lengths())[:-1])
+    by_sequence = np.split(values, np.cumsum(built.lengths())[:-1])
+    sources = [e.source for e in batch for _ in e.sequences]
+    for source, own in zip(sources, by_sequence):
+        if not np.isfinite(own).all():
+            raise NonFiniteError(
+                f"the reference model gives NaN or infinity for {source}: its weights are damaged, or too large for "
+                f"{str(backbone.dtype).removeprefix('torch.')}"
+            )
+    return by_sequence

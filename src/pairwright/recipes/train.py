@@ -29,7 +29,7 @@ from pairwright.recipes.display import Display, counter
 from pairwright.recipes.samples import Sampler
 from pairwright.recipes.signals import stop_on_signals
 from pairwright.tokens import trie
-from pairwright.tokens.batches import step_indices, steps_per_epoch
+from pairwright.tokens.batches import micro_batches, step_indices, steps_per_epoch
 from pairwright.tokens.sequences import Example
 from pairwright.training import checkpoints, offline
 from pairwright.training.files import make_folder, write_json_atomic
@@ -267,17 +267,20 @@ def _references(
     if config.reference == "live":
         display.say("reference: computed in every step")
         return live_references(backbone)
-    used = {
-        i for number in range(steps) for i in step_indices(number, len(data.train), config.pairs_per_step, config.seed)
-    }
-    examples = [*(data.train[i] for i in sorted(used)), *data.held_out]
+    # Later epochs see the same examples again.
+    first = range(min(steps, steps_per_epoch(len(data.train), config.pairs_per_step)))
+    indices = [step_indices(n, len(data.train), config.pairs_per_step, config.seed) for n in first]
+    groups = [*([data.train[i] for i in step] for step in indices), data.held_out]
+    worlds = [offline.World(rank, accelerator.num_processes) for rank in range(accelerator.num_processes)]
+    batches = [b for group in groups for world in worlds for b in micro_batches(world.share(group), tokens_per_batch)]
+    total = sum(map(len, groups))
     cache = Cache(default_path())
     try:
-        with accelerator.main_process_first(), display.progress("reference", len(examples)) as advance:
-            known, computed = reference_sums(backbone, examples, tokens_per_batch, cache, counter(advance))
+        with accelerator.main_process_first(), display.progress("reference", total) as advance:
+            known, computed = reference_sums(backbone, batches, tokens_per_batch, cache, counter(advance))
     finally:
         cache.close()
-    display.say(f"reference: {computed:,} examples computed, {len(examples) - computed:,} found in {cache.path}")
+    display.say(f"reference: {computed:,} examples computed, {total - computed:,} found in {cache.path}")
     return cached_references(backbone, known)
 
 
