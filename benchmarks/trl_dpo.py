@@ -103,7 +103,9 @@ def run(folder: Path, settings: Settings, batch_size: int, extra: dict, cache: s
     )
     if settings.tuning == "lora":
         # Its B matrices are zero, so the reference log-probabilities above do not depend on it.
-        set_peft_model_state_dict(trainer.model, load_peft_weights(str(folder / "adapter")))
+        loaded = set_peft_model_state_dict(trainer.model, load_peft_weights(str(folder / "adapter")))
+        if loaded.unexpected_keys:
+            raise ValueError(f"Pairwright's first adapter does not fit TRL's: {loaded.unexpected_keys[0]}")
     counter = TokenCounter(trainer.model)
     prepared, cpu = time.perf_counter(), time.process_time()
     trainer.train()

@@ -14,7 +14,7 @@ from pairwright.tokens.batches import micro_batches
 from pairwright.tokens.sequences import Example
 from pairwright.training import forwards
 from pairwright.training.forwards import Objective
-from pairwright.training.step import MICRO_SKIPS, Forward, learning_rate_at, make_optimiser, take
+from pairwright.training.step import MOST_SKIPS, Forward, learning_rate_at, make_optimiser, take
 
 
 def optimiser(parameters, *, max_norm=1.0, weight_decay=0.0, half=False):
@@ -160,7 +160,7 @@ def test_float16_skips_a_step_that_overflows_and_halves_the_scale():
     forward = lambda batch: Forward(parameters["p0"][None] * 1e36, {}, 1)  # noqa: E731
     for skipped in range(1, 9):
         out = take(opt, parameters, [[fake(1)]], forward, total=1, learning_rate=0.1)
-        assert out["grad_norm"] == math.inf
+        assert out["skipped"] == 1 and "grad_norm" not in out  # JSON has no infinity
         assert opt.skipped == skipped
         assert opt.scaler.get_scale() == 65536 / 2**skipped
         assert parameters["p0"].item() == 1.0
@@ -174,7 +174,7 @@ def test_float16_stops_when_halving_does_not_help():
     parameters = named(0.0)
     opt = optimiser(parameters, half=True)
     forward = lambda batch: Forward(parameters["p0"].sqrt()[None], {}, 1)  # noqa: E731
-    for _ in range(MICRO_SKIPS):
+    for _ in range(MOST_SKIPS):
         take(opt, parameters, [[fake(1)]], forward, total=1, learning_rate=0.1)
     with pytest.raises(NonFiniteError, match="the gradient of p0"):
         take(opt, parameters, [[fake(1)]], forward, total=1, learning_rate=0.1)

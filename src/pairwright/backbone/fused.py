@@ -11,6 +11,8 @@ other one runs transformers' code as it is. The first batch of every run is comp
 Methods of instances are replaced, never of classes: other models in the process are untouched.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import MethodType
 from typing import Any
 
@@ -37,6 +39,22 @@ def fuse(model: PreTrainedModel) -> bool:
             layer.mlp.forward = MethodType(_mlp_forward, layer.mlp)
     layers[-1].forward = MethodType(_last_forward, layers[-1])
     return True
+
+
+@contextmanager
+def unfused(model: PreTrainedModel) -> Iterator[None]:
+    """The model with transformers' own layers, for the length of a with-block: the yardstick must not share our
+    code."""
+    replaced = [(m, m.__dict__.pop("forward")) for m in model.modules() if "forward" in m.__dict__ and _ours(m)]
+    try:
+        yield
+    finally:
+        for module, forward in replaced:
+            module.forward = forward
+
+
+def _ours(module: nn.Module) -> bool:
+    return getattr(module.__dict__["forward"], "__module__", None) == __name__
 
 
 def _norm_forward(self: Any, hidden_states: Tensor) -> Tensor:

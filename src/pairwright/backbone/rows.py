@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
+from pairwright.backbone.fused import unfused
 from pairwright.tokens.trie import Trie
 
 PLAIN_LAYERS = {"full_attention", "sliding_attention"}
@@ -54,12 +55,13 @@ def row_hidden(decoder: torch.nn.Module, trie: Trie, device: torch.device) -> Te
 
 @contextmanager
 def plain_attention(model: PreTrainedModel, implementation: str) -> Iterator[None]:
-    """The model with `implementation` (such as "sdpa") in place of the one it is switched to."""
+    """The model as transformers made it, with `implementation` (such as "sdpa") for its attention."""
     config = model.config.get_text_config()
     used = config._attn_implementation
     model.set_attn_implementation(implementation)
     try:
-        yield
+        with unfused(model):
+            yield
     finally:
         model.set_attn_implementation(used)
 

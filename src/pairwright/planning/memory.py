@@ -51,8 +51,10 @@ class Fixed:
     """Bytes of one trained parameter."""
 
     def total(self) -> int:
-        """Weights are there already; gradients as wide as the weights, and AdamW's two moments likewise."""
-        return self.trained * self.trained_bytes * 3
+        """Weights are there already. Gradients are as wide as the weights; AdamW's two moments are float32, and so is
+        the copy that 16-bit weights are updated through, with its gradient."""
+        copies = 0 if self.trained_bytes == 4 else 2 * 4
+        return self.trained * (self.trained_bytes + 2 * 4 + copies)
 
 
 def activation_bytes(shape: Shape, width: int, *, checkpointing: bool) -> int:

@@ -97,21 +97,20 @@ def _encode(
 
 
 def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """(train, held out). Examples with the same prompt stay on the same side, so that nothing held out has been seen:
-    whether one is held out depends on its first sequence's unsupervised beginning and the seed."""
-    if fraction == 0:
-        return list(examples), []
+    """(train, held out). Examples with the same prompt stay on the same side, so that nothing held out has been seen;
+    where there is no prompt, equal first sequences do. Never holds out more than `fraction`; a prompt with more
+    examples than that is trained on."""
     groups: dict[bytes, list[Example]] = {}
     for example in examples:
         first = example.sequences[0]
         prompt = first.ids[: int(first.supervised.argmax())]
-        groups.setdefault(hashlib.sha256(f"{seed}".encode() + prompt.tobytes()).digest(), []).append(example)
+        shared = prompt if len(prompt) > 1 else first.ids  # a lone BOS is no prompt
+        groups.setdefault(hashlib.sha256(f"{seed}".encode() + shared.tobytes()).digest(), []).append(example)
     wanted = round(fraction * len(examples))
     held: set[int] = set()
     for key in sorted(groups):
-        if len(held) >= wanted or len(held) + len(groups[key]) >= len(examples):
-            break
-        held |= {id(e) for e in groups[key]}
+        if len(held) + len(groups[key]) <= wanted:
+            held |= {id(e) for e in groups[key]}
     return [e for e in examples if id(e) not in held], [e for e in examples if id(e) in held]
 
 

@@ -146,6 +146,22 @@ def _align(config: DemoConfig, seed: int, folder: Path, display: Display) -> dic
     return {"sft": sft.model, "dpo": dpo.model}
 
 
+def _compare(config: DemoConfig, model: Path, seed: int) -> list[Labelled]:
+    """The model's own answers, four to a request, in pairs; kept are those on which all annotators agree."""
+    asked = miniature.make_requests(config.asked, seed=1000 + seed, split="train")
+    answers = _answer(model, asked, 4, 1.0, seed=seed)
+    pairs = [
+        pair
+        for request, own in zip(asked, answers, strict=True)
+        for two in itertools.combinations(own, 2)
+        for pair in miniature.make_pairs([request], [two])
+    ]
+    labelled = miniature.label(pairs, miniature.TEAM, seed=seed)
+    agreed = [each for each in labelled if len({vote.choice for vote in each.votes}) == 1]
+    random.Random(seed).shuffle(agreed)
+    return agreed[: config.pairs]
+
+
 def _answer(path: Path, requests: Sequence[Request], each: int, temperature: float, seed: int) -> list[list[Answer]]:
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(path)

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
-
 from pairwright.backbone.load import Backbone
 from pairwright.backbone.rows import plain_attention
+from pairwright.feedback.sample import end_ids, sample_ids
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.data import longest_sequence, read_template
 from pairwright.records import Message, Preference, Record
@@ -37,21 +36,16 @@ class Sampler:
                 "chosen": _text(chosen),
             }
 
-    @torch.no_grad()
-    def _generate(self, ids: Sequence[int]) -> list[int]:
+    def _generate(self, ids: list[int]) -> list[int]:
         backbone = self.backbone
-        inputs = torch.tensor([list(ids)], device=backbone.device)
         backbone.model.eval()
         with plain_attention(backbone.base, backbone.plain):
-            out = backbone.model.generate(
-                input_ids=inputs,
-                attention_mask=torch.ones_like(inputs),
-                max_new_tokens=self.tokens,
-                do_sample=False,
-                pad_token_id=backbone.tokenizer.pad_token_id or backbone.tokenizer.eos_token_id or 0,
+            ends = end_ids(backbone.base, backbone.tokenizer)
+            answers = sample_ids(
+                backbone.model, [ids], end_ids=ends, per_prompt=1, temperature=0.0, max_new_tokens=self.tokens
             )
         backbone.model.train()
-        return out[0, len(ids) :].tolist()
+        return answers[0][0][0]
 
 
 def _text(side: str | tuple[Message, ...]) -> str:

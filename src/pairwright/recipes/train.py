@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from pairwright import __version__
 from pairwright.backbone import load as loading
@@ -82,10 +83,11 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
     steps = config.steps or math.ceil(config.epochs * steps_per_epoch(len(data.train), config.pairs_per_step))
     for line in backbone.notes:
         display.say(line)
-    choice = _plan(config, backbone, data)
+    choice = _plan(config, backbone, data, _chosen_before(out) if config.resume else None)
+    choice = _agree(choice, accelerator)
     loading.set_gradient_checkpointing(backbone, choice.checkpointing)
     settings = _settings(config, objective, steps, choice)
-    fingerprint = _fingerprint(config, backbone, data, steps)
+    fingerprint = _fingerprint(config, backbone, data, steps, accelerator.num_processes)
     display.say(choice.line)
     epochs = steps / steps_per_epoch(len(data.train), config.pairs_per_step)
     display.say(
@@ -94,7 +96,7 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
         f"learning rate {settings.learning_rate:g}, {config.schedule}"
     )
     if accelerator.is_main_process:
-        _write_config(config, fingerprint, settings, out)
+        _write_config(config, fingerprint, settings, choice.checkpointing, out)
 
     references = _references(config, objective, backbone, data, steps, choice.tokens_per_batch, display, accelerator)
     _compare(backbone, data.train[: min(4, config.pairs_per_step)], display)
@@ -180,7 +182,22 @@ def _free_bytes(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-def _plan(config: TrainConfig, backbone: Backbone, data: Data) -> memory.Choice:
+def _chosen_before(out: Path) -> dict[str, Any] | None:
+    """What the run that is resumed decided from its free memory: with other micro-batches sums round differently."""
+    path = out / "config.json"
+    return json.loads(path.read_text(encoding="utf-8"))["chosen"] if path.exists() else None
+
+
+def _agree(choice: memory.Choice, accelerator: Accelerator) -> memory.Choice:
+    """The first process's choice, for all: each saw its own free memory."""
+    if accelerator.num_processes == 1:
+        return choice
+    shared = [choice]
+    broadcast_object_list(shared)
+    return shared[0]
+
+
+def _plan(config: TrainConfig, backbone: Backbone, data: Data, before: dict[str, Any] | None) -> memory.Choice:
     parameters = backbone.trainable()
     weights = sum(p.numel() * p.element_size() for p in backbone.model.parameters())
     trained = sum(p.numel() for p in parameters.values())
@@ -194,8 +211,8 @@ def _plan(config: TrainConfig, backbone: Backbone, data: Data) -> memory.Choice:
         longest=sizes[0],
         step_tokens=sum(sizes[: config.pairs_per_step]),
         on_gpu=backbone.device.type == "cuda",
-        tokens_per_batch=config.tokens_per_batch,
-        checkpointing=config.gradient_checkpointing,
+        tokens_per_batch=before["tokens_per_batch"] if before else config.tokens_per_batch,
+        checkpointing=before["gradient_checkpointing"] if before else config.gradient_checkpointing,
     )
 
 
@@ -216,7 +233,7 @@ def _settings(config: TrainConfig, objective: Objective, steps: int, choice: mem
     )
 
 
-def _fingerprint(config: TrainConfig, backbone: Backbone, data: Data, steps: int) -> dict[str, Any]:
+def _fingerprint(config: TrainConfig, backbone: Backbone, data: Data, steps: int, processes: int) -> dict[str, Any]:
     """What a resumed run must share with the run that it goes on with."""
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in FREE_TO_CHANGE}
     digest = hashlib.sha256()
@@ -230,11 +247,15 @@ def _fingerprint(config: TrainConfig, backbone: Backbone, data: Data, steps: int
         "tokens_per_batch": config.tokens_per_batch,
         "model (weights)": backbone.digest,
         "data (tokens)": digest.hexdigest(),
+        "device, precision, attention": f"{backbone.device.type}, {backbone.dtype}, {backbone.backend}",
+        "processes": processes,
         "examples": [len(data.train), len(data.held_out)],
     }
 
 
-def _write_config(config: TrainConfig, fingerprint: dict, settings: offline.Settings, out: Path) -> None:
+def _write_config(
+    config: TrainConfig, fingerprint: dict, settings: offline.Settings, checkpointing: bool, out: Path
+) -> None:
     import peft
     import transformers
 
@@ -245,7 +266,7 @@ def _write_config(config: TrainConfig, fingerprint: dict, settings: offline.Sett
         "transformers": transformers.__version__,
         "peft": peft.__version__,
     }
-    chosen = dataclasses.asdict(settings)
+    chosen = {**dataclasses.asdict(settings), "gradient_checkpointing": "on" if checkpointing else "off"}
     write_json_atomic(
         out / "config.json",
         {"config": dataclasses.asdict(config), "chosen": chosen, "fingerprint": fingerprint, "versions": versions},
@@ -325,8 +346,3 @@ def _save(backbone: Backbone, folder: Path) -> None:
     loading.save_model(backbone, fresh)
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
-
-
-def read_config(out: Path) -> TrainConfig:
-    """The settings of an earlier run."""
-    return TrainConfig(**json.loads((out / "config.json").read_text())["config"])

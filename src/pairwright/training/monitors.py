@@ -4,7 +4,6 @@ Functions return sums over examples; the loop divides by the number of examples 
 not depend on how a step was cut.
 """
 
-import torch
 from torch import Tensor
 
 
@@ -46,7 +45,3 @@ def per_example(sums: dict[str, float], examples: int) -> dict[str, float]:
         name: int(value) if name in counted else value if name in whole else value / examples
         for name, value in sums.items()
     }
-
-
-def to_tensor(values: list[float], device: torch.device) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32, device=device)

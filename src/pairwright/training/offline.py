@@ -23,6 +23,7 @@ from pairwright.training import checkpoints, step
 from pairwright.training.forwards import Objective, References, forward
 from pairwright.training.logs import LineLog
 from pairwright.training.monitors import per_example
+from pairwright.training.step import Forward
 
 LOGS = ("metrics.jsonl", "timings.jsonl", "samples.jsonl")
 
@@ -47,15 +48,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a run. Each computes its share of a step's micro-batches; gradients are summed."""
+    """The processes of a run. Each computes its share of a step's examples; gradients are summed."""
 
     rank: int = 0
     size: int = 1
     reduce: Callable[[Tensor], Tensor] | None = None
     """Sum over the processes; None for a single one."""
 
-    def share(self, batches: Sequence[Any]) -> Sequence[Any]:
-        return batches[self.rank :: self.size]
+    def share(self, examples: Sequence[Example]) -> Sequence[Example]:
+        return examples[self.rank :: self.size]
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether any process says so; all get the same answer."""
+        return flag if self.reduce is None else bool(self.reduce(torch.tensor(float(flag), device=device)) > 0)
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,7 @@ def run(
                 "scaler": optimiser.scaler.state_dict(),
                 "skipped": optimiser.skipped,
             }
-            checkpoints.save(folder / "checkpoints", number, snapshot(parameters, optimiser), state, keep=settings.keep)
+            checkpoints.save(folder / "checkpoints", number, snapshot(optimiser), state, keep=settings.keep)
 
     try:
         if done == 0:
@@ -152,7 +157,7 @@ def run(
             ending = finished == settings.steps
             if ending or finished % settings.eval_every == 0:
                 look(finished)
-            stopping = callbacks.stop()
+            stopping = world.any(callbacks.stop(), backbone.device)
             if ending or stopping or finished % settings.save_every == 0:
                 save(finished)
             if stopping and not ending:
@@ -183,24 +188,39 @@ class _Loop:
         # Dropout is a function of seed, step and process: no generator's state has to be saved.
         torch.manual_seed((s.seed * 1_000_003 + number) * 1_009 + self.world.rank)
         rate = step.learning_rate_at(number, s.steps, s.learning_rate, s.schedule, s.warmup)
+        batches, compute = self._work(examples)
         sums = step.take(
             self.optimiser,
             self.parameters,
-            self.world.share(micro_batches(examples, s.tokens_per_batch)),
-            lambda batch: forward(self.backbone, self.objective, self.references, batch),
+            batches,
+            compute,
             total=self.objective.total(examples),
             learning_rate=rate,
             reduce=self.world.reduce,
         )
         return {**per_example(sums, len(examples)), "learning_rate": rate}
 
+    def _work(self, examples: Sequence[Example]) -> tuple[list[list[Example]], Callable[[Sequence[Example]], Forward]]:
+        """This process's micro-batches, and what to do with each. One that got no example computes the first one for
+        nothing: the processes add up tensors, and each has to bring the same ones."""
+
+        def compute(batch: Sequence[Example]) -> Forward:
+            out = forward(self.backbone, self.objective, self.references, batch)
+            if mine:
+                return out
+            return Forward(out.losses * 0, {name: value * 0 for name, value in out.metrics.items()}, 0)
+
+        mine = self.world.share(examples)
+        return micro_batches(mine or examples[:1], self.settings.tokens_per_batch), compute
+
     @torch.no_grad()
     def evaluate(self, examples: Sequence[Example]) -> dict[str, float]:
         """The same metrics over held-out examples, named eval_..."""
         self.backbone.model.eval()
         sums: dict[str, Tensor] = {}
-        for batch in self.world.share(micro_batches(examples, self.settings.tokens_per_batch)):
-            out = forward(self.backbone, self.objective, self.references, batch)
+        batches, compute = self._work(examples)
+        for batch in batches:
+            out = compute(batch)
             values = {**out.metrics, "loss": out.losses.sum()}
             sums = {name: sums.get(name, 0) + value.double() for name, value in values.items()}
         self.backbone.model.train()
@@ -213,11 +233,13 @@ class _Loop:
         return {f"eval_{name}": value for name, value in per_example(found, len(examples)).items()}
 
 
-def snapshot(parameters: step.Parameters, optimiser: step.Optimiser) -> dict[str, dict[str, Tensor]]:
-    """The trained weights and AdamW's state, by parameter name."""
+def snapshot(optimiser: step.Optimiser) -> dict[str, dict[str, Tensor]]:
+    """The trained weights (their float32 copies, where there are any) and AdamW's state, by parameter name."""
     state = optimiser.adamw.state
-    moments = {f"{name}.{key}": value for name, p in parameters.items() for key, value in state.get(p, {}).items()}
-    return {"weights": {name: p.detach() for name, p in parameters.items()}, "optimizer": moments}
+    moments = {
+        f"{name}.{key}": value for name, p in optimiser.masters.items() for key, value in state.get(p, {}).items()
+    }
+    return {"weights": {name: p.detach() for name, p in optimiser.masters.items()}, "optimizer": moments}
 
 
 def restore(
@@ -237,12 +259,14 @@ def restore(
                 raise CheckpointError(
                     f"{name} is {tuple(weights[name].shape)} in the checkpoint, {tuple(parameter.shape)} here"
                 )
-            parameter.copy_(weights[name])
+            master = optimiser.masters[name]
+            master.copy_(weights[name])
             own = {
                 key: moments[f"{name}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}.{key}" in moments
             }
             # AdamW's fused step counts on the parameter's device.
-            optimiser.adamw.state[parameter] = {key: value.to(parameter.device) for key, value in own.items()}
+            optimiser.adamw.state[master] = {key: value.to(master.device) for key, value in own.items()}
+    step.masters_to_weights(parameters, optimiser.masters)
     optimiser.scaler.load_state_dict(state["scaler"])
     optimiser.skipped = state["skipped"]
 
