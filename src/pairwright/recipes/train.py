@@ -95,12 +95,16 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
         f"epochs over {len(data.train):,} examples, {len(data.held_out):,} held out; "
         f"learning rate {settings.learning_rate:g}, {config.schedule}"
     )
+    checkpoint = _checkpoint(config, out, display)
+    if checkpoint:
+        # Before anything is written: a refused run leaves the old one as it was.
+        saved = json.loads((out / "config.json").read_text(encoding="utf-8"))["fingerprint"]
+        offline.compare_fingerprints(saved, fingerprint, checkpoint)
     if accelerator.is_main_process:
         _write_config(config, fingerprint, settings, choice.checkpointing, out)
 
     references = _references(config, objective, backbone, data, steps, choice.tokens_per_batch, display, accelerator)
     _compare(backbone, data.train[: min(4, config.pairs_per_step)], display)
-    checkpoint = _checkpoint(config, out, display)
     sampler = Sampler(backbone, data.prompts, config, display)
     if config.tracker != "none":
         _start_tracker(accelerator, config)
