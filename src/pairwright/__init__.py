@@ -2,7 +2,7 @@
 
     from pairwright import TrainConfig, train
     result = train(TrainConfig(model="path/or/hub-id", data="pairs.jsonl", out="runs/first", options={"beta": 0.1}))
-    print(result.metrics["eval_rewards/accuracies"])
+    print(result.metrics["rewards/accuracies"])
 
 Names are imported when they are first used, so that `import pairwright` stays fast.
 """

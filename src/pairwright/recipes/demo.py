@@ -35,7 +35,7 @@ STAGES = ("base", "sft", "dpo")
 
 @dataclass
 class DemoConfig:
-    """Settings of the demonstration. The defaults take under four minutes on two cores."""
+    """Settings of the demonstration. The defaults take about five minutes on two cores."""
 
     out: str = "runs/demo"
     """Folder of the demonstration; an earlier one there is replaced."""
