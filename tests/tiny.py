@@ -88,9 +88,9 @@ def backbone(
 ) -> Backbone:
     """A tiny random model, ready to train. With adapters none of them is zero."""
     model = make(kind, seed).to(dtype)
+    plain = plain_implementation(model)
     model.set_attn_implementation(TRIE)
     fuse(model)
-    base = model
     if tuning == "lora":
         torch.manual_seed(seed)
         model = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
@@ -99,7 +99,7 @@ def backbone(
                 if "lora_B" in name:
                     parameter.normal_(0, 0.1)
     model.train()
-    return Backbone(model, None, CPU, dtype, tuning, "segments", plain_implementation(base), f"digest {seed}", False)
+    return Backbone(model, None, CPU, dtype, tuning, "segments", plain, f"digest {seed}", False)
 
 
 def uniform(vocabulary_head: float = 0.0) -> Backbone:
