@@ -92,12 +92,11 @@ def sample_ids(
 ) -> list[list[tuple[list[int], bool]]]:
     """For each prompt, `per_prompt` answers as (token ids without the end token, ended)."""
     _check(model, prompts, per_prompt, temperature, max_new_tokens)
-    # ids are masked where padded, so any id will do
+    # ids are masked where padded, so any id will do as padding
+    drawing: dict[str, Any] = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}
     settings = GenerationConfig(
         do_sample=temperature > 0,
-        temperature=temperature if temperature > 0 else 1.0,
-        top_k=0,
-        top_p=1.0,
+        **drawing,
         repetition_penalty=1.0,
         num_beams=1,
         num_return_sequences=per_prompt,

@@ -8,6 +8,7 @@ import itertools
 import json
 import platform
 import random
+import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -228,8 +229,10 @@ def _clear(out: Path) -> None:
     if not out.exists():
         out.mkdir(parents=True)
         return
-    ours = {"evaluation.json", "answers.jsonl", "report.html", "README.md"}
-    other = [p.name for p in out.iterdir() if p.name not in ours and not p.name.startswith("seed-")]
+    if not out.is_dir():
+        raise ConfigError(f"{out} is a file; --out needs a folder")
+    ours = re.compile(r"\.?(evaluation\.json|answers\.jsonl|report\.html|README\.md)(\..*)?|seed-\d+")
+    other = sorted(p.name for p in out.iterdir() if not ours.fullmatch(p.name))
     if other:
         raise ConfigError(f"{out} holds {other[0]}, which no demonstration wrote: give another --out")
     shutil.rmtree(out)
