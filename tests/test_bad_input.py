@@ -104,5 +104,7 @@ def test_a_disk_that_fills(model, tmp_path, limit):
     argv = [sys.executable, "-m", "pairwright", *command(model, data, tmp_path / "out", "--tuning", "full")]
     done = subprocess.run(argv, preexec_fn=bound, capture_output=True, text=True, timeout=120)
     assert done.returncode == 8, done.stderr
-    assert "Traceback" not in done.stderr and ("larger than the system allows" in done.stderr or "reference cache" in done.stderr)
+    assert "Traceback" not in done.stderr and (
+        "larger than the system allows" in done.stderr or "reference cache" in done.stderr
+    )
     assert not (tmp_path / "out" / "model").exists()

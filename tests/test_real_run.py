@@ -28,7 +28,9 @@ def test_dpo_on_hh(tmp_path, monkeypatch, capsys, tuning):
     assert entries[0]["eval_loss"] == pytest.approx(math.log(2), abs=1e-6)
     assert entries[0]["eval_rewards/margins"] == 0.0
     trained = [entry for entry in entries if "loss" in entry]
-    assert [entry["step"] for entry in trained] == [1, 2, 3] and trained[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert [entry["step"] for entry in trained] == [1, 2, 3] and trained[0]["loss"] == pytest.approx(
+        math.log(2), abs=1e-6
+    )
     assert all(math.isfinite(value) for entry in entries for value in entry.values())
     loader = AutoPeftModelForCausalLM if tuning == "lora" else AutoModelForCausalLM
     saved, tokenizer = loader.from_pretrained(out / "model"), AutoTokenizer.from_pretrained(out / "model")
