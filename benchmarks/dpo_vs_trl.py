@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -99,18 +100,23 @@ def expected_ids(folder: Path, settings: Settings) -> list:
     return prepared["ids"]
 
 
-def measure(args: argparse.Namespace, folder: Path, settings: Settings) -> tuple[list[dict], dict[int, list[dict]]]:
-    """The runs of both sides, alternating."""
+def measure(
+    args: argparse.Namespace, folder: Path, settings: Settings, rate: Callable[[], dict]
+) -> tuple[list[dict], dict[int, list[dict]], list[dict]]:
+    """The runs of both sides, alternating, and the machine's matrix rate before each of ours and after the last: on a
+    shared machine it changes within minutes."""
     python, sizes = trl_interpreter(args.trl_python), [int(size) for size in args.trl_batch_sizes.split(",")]
     ours: list[dict] = []
     theirs: dict[int, list[dict]] = {size: [] for size in sizes}
+    rates: list[dict] = []
     for repeat in range(args.repeats):
+        rates.append(rate())
         ours.append(half("pairwright_dpo.py", sys.executable, folder, settings))
         say(f"{repeat + 1}/{args.repeats} Pairwright: {ours[-1]['train_seconds']:.1f} s of training")
         for size in sizes:
             theirs[size].append(half("trl_dpo.py", python, folder, settings, "--batch-size", str(size)))
             say(f"{repeat + 1}/{args.repeats} TRL, batches of {size}: {theirs[size][-1]['train_seconds']:.1f} s")
-    return ours, theirs
+    return ours, theirs, [*rates, rate()]
 
 
 def median(runs: list[dict], key: str) -> float:
@@ -149,10 +155,13 @@ def result(args: argparse.Namespace, shape: Shape, settings: Settings, folder: P
     count = Count(0, 0, 0)
     for pair in ids:
         count += count_pair(*pair)
-    ours, theirs = measure(args, folder, settings)
-    rows = round(count.tokens / len(ours[0]["step_seconds"]))
+    rows = round(count.tokens * settings.pairs_per_step / args.pairs)
     h, i = shape.hidden, shape.intermediate
-    rate = machine.matrix_rate(settings.precision, [(rows, h, h), (rows, h, i), (rows, i, h)])
+    shapes = [(rows, h, h), (rows, h, i), (rows, i, h)]
+    ours, theirs, rates = measure(
+        args, folder, settings, lambda: machine.matrix_rate(settings.precision, shapes, seconds=1.0)
+    )
+    rate = {name: statistics.median(each[name] for each in rates) for name in ("square", "sustained")}
     flops = training_flops(count, shape, settings.tuning, settings.lora_r)
     default, *_ = theirs
     fastest = min(theirs, key=lambda size: median(theirs[size], "train_seconds"))
@@ -171,8 +180,9 @@ def result(args: argparse.Namespace, shape: Shape, settings: Settings, folder: P
             "trl": median(theirs[default], "peak_memory_mb"),
         },
         "flops_fraction": achieved / rate["square"],
+        "flops_fraction_sustained": achieved / rate["sustained"],
         "achieved_gflops": achieved,
-        "measured_gflops": rate,
+        "measured_gflops": rate | {"samples": rates},
         "needed_flops": flops,
         "needed": asdict(count),
         "repeats": args.repeats,
