@@ -1,8 +1,8 @@
 """What the machine is, and how fast it multiplies matrices: the limit that a training run is held against.
 
 The rate is measured in the same process settings as training (all cores), on square products that fit the caches well
-and on the shapes that the benchmark's model really has. `square` is the best single product; `sustained` is the median over
-seconds of them, which on a shared or hot machine is what a training run can get.
+and on the shapes that the benchmark's model really has. `square` is the best single product; `sustained` is the median
+over seconds of them, which on a shared or hot machine is what a training run can get.
 
     python benchmarks/machine.py [--precision float32|bfloat16]
 """
@@ -78,8 +78,8 @@ def product_rates(rows: int, inner: int, columns: int, dtype: torch.dtype, secon
 
 
 def matrix_rate(precision: str, shapes: list[tuple[int, int, int]], seconds: float = 2.0) -> dict:
-    """Measured GFLOP/s: `square` is the best product of the squares, `sustained` the best median of any shape, `squares`
-    and `shapes` the best and the median of each, shapes as (rows, inner, columns)."""
+    """Measured GFLOP/s: `square` is the best product of the squares, `sustained` the best median of any shape,
+    `squares` and `shapes` the best and the median of each, shapes as (rows, inner, columns)."""
     dtype = getattr(torch, precision)
     squares = {side: product_rates(side, side, side, dtype, seconds) for side in SQUARES}
     ours = {"x".join(map(str, shape)): product_rates(*shape, dtype, seconds) for shape in shapes}

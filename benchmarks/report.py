@@ -43,8 +43,8 @@ def footer(result: dict) -> str:
         f"{result['pairs']} pairs, {result['steps']} steps, median of {result['repeats']}. "
         f"Largest difference of a step's loss: {result['max_loss_difference']:.1e}. "
         f"Pairwright: {result['achieved_gflops']:.0f} GFLOP/s, {100 * result['flops_fraction_sustained']:.0f}% of the "
-        f"{rate['sustained']:.0f} that the machine sustains in matrix products, {100 * result['flops_fraction']:.0f}% of "
-        f"the {rate['square']:.0f} of its best single product."
+        f"{rate['sustained']:.0f} that the machine sustains in matrix products, {100 * result['flops_fraction']:.0f}% "
+        f"of the {rate['square']:.0f} of its best single product."
     )
 
 

@@ -184,7 +184,7 @@ def test_a_model_without_numbers_is_named_by_its_example(cache):
     prompt_only = next(int(t) for t in some[4].sequences[0].ids[:-1] if int(t) not in others)
     with torch.no_grad():
         model.base.get_input_embeddings().weight[prompt_only] = float("nan")
-    with pytest.raises(NonFiniteError, match="the reference model gives NaN or infinity for made.jsonl:5"):
+    with pytest.raises(NonFiniteError, match=r"the reference model gives NaN or infinity for made\.jsonl:5"):
         reference_sums(model, [some], 10_000, cache)
     assert stored(cache) == 0
 

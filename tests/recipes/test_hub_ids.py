@@ -1,4 +1,4 @@
-"""Hub ids, without a hub: models and adapters that lie in the hub's cache folder, read offline in a process of its own."""
+"""Hub ids without a hub: models and adapters in the hub's cache folder, read offline in a process of its own."""
 
 import json
 import os

@@ -102,7 +102,9 @@ def weights_digest(name: str, model: Any) -> str:
     config = model.config if isinstance(model, PreTrainedModel) else model.get_base_model().config
     if config._commit_hash:
         return f"{name}@{config._commit_hash}"
-    return folder_digest(Path(cached_file(name, "config.json")).parent)
+    config_file = cached_file(name, "config.json")
+    assert config_file is not None, "a model that was loaded has a config.json"
+    return folder_digest(Path(config_file).parent)
 
 
 def folder_digest(folder: Path) -> str:
