@@ -3,7 +3,7 @@
 Legend: N examples. Log-probabilities are sums over an answer's supervised tokens, float32.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor
@@ -33,9 +33,14 @@ class Pairs:
     ref_chosen: Tensor | None = None
     """(N,) log ref(y_w | x); None where the objective says REFERENCE = False."""
     ref_rejected: Tensor | None = None
+    label: Tensor | None = None
+    """(N,) probability in [0, 1] that the chosen answer is the better one; None where all labels are taken as sure."""
+    rating_chosen: Tensor | None = None
+    """(N,) what an annotator, judge or reward model gave y_w; None where the data has no ratings."""
+    rating_rejected: Tensor | None = None
 
     def __post_init__(self) -> None:
-        _check_shapes(self, "chosen", "rejected", "chosen_tokens", "rejected_tokens", "ref_chosen", "ref_rejected")
+        _check_shapes(self, *(field.name for field in fields(self)))
 
     def log_ratios(self) -> tuple[Tensor, Tensor]:
         """d_w and d_l, (N,) each: how far the policy has moved from the reference on either answer. No gradient reaches
@@ -43,6 +48,22 @@ class Pairs:
         if self.ref_chosen is None or self.ref_rejected is None:
             raise ValueError("this objective compares with a reference, and none was given")
         return self.chosen - self.ref_chosen.detach(), self.rejected - self.ref_rejected.detach()
+
+    def ratings(self) -> tuple[Tensor, Tensor]:
+        """Ratings of y_w and y_l, (N,) each."""
+        if self.rating_chosen is None or self.rating_rejected is None:
+            raise ValueError("this objective needs ratings of both answers (rating_chosen, rating_rejected)")
+        return self.rating_chosen, self.rating_rejected
+
+    def per_token(self, chosen: Tensor, rejected: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums over y_w and over y_l as means per supervised token, (N,) each."""
+        return chosen / self.chosen_tokens, rejected / self.rejected_tokens
+
+    def implicit_rewards(self, beta: float) -> tuple[Tensor, Tensor]:
+        """beta d_w and beta d_l, (N,) each, without gradient: the reward that a policy stands for (2305.18290, eq. 5
+        without the prompt's constant)."""
+        chosen, rejected = self.log_ratios()
+        return beta * chosen.detach(), beta * rejected.detach()
 
 
 @dataclass(frozen=True)
