@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
+from tests.objectives.one import LN2, gradients_of, loss_of, pair, rewards_of
 
 from pairwright.errors import ConfigError
 from pairwright.objectives import dpo
 from pairwright.objectives.inputs import Pairs
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.train import make_objective
-from tests.objectives.one import LN2, gradients_of, loss_of, pair, rewards_of
 
 
 def loss(d_w: float, d_l: float, **options) -> float:
@@ -120,7 +120,7 @@ def test_a_soft_label_rests_where_the_model_believes_it_as_much():
 
 
 def test_length_normalised():
-    """d_w = 3 over 3 tokens, d_l = -4 over 4 tokens: 1 + 1, times 0.5. The default beta is 5: d_w = 0.6 gives 5 * 0.2."""
+    """d_w = 3 over 3 tokens, d_l = -4 over 4 tokens: 1 + 1, times 0.5. The default beta is 5: d_w = 0.6 is 5 * 0.2."""
     assert loss(3, -4, beta=0.5, length_normalised=True) == pytest.approx(0.313262, abs=1e-6)
     assert loss(-3, 4, beta=0.5, length_normalised=True) == pytest.approx(1.313262, abs=1e-6)
     assert loss(0.6, 0, length_normalised=True) == pytest.approx(0.313262, abs=1e-6)

@@ -3,9 +3,9 @@
 import math
 
 import pytest
+from tests.objectives.one import gradients_of, loss_of, pair, rewards_of
 
 from pairwright.objectives import ipo
-from tests.objectives.one import gradients_of, loss_of, pair, rewards_of
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
+from tests.objectives.one import LN2, bare, gradients_of, loss_of, rewards_of
 
 from pairwright.objectives import orpo
 from pairwright.objectives.inputs import Pairs
-from tests.objectives.one import LN2, bare, gradients_of, loss_of, rewards_of
 
 
 def log_probability(probability: float, tokens: int) -> float:

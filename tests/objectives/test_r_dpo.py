@@ -3,9 +3,9 @@
 import math
 
 import pytest
+from tests.objectives.one import LN2, gradients_of, loss_of, pair, rewards_of
 
 from pairwright.objectives import dpo, r_dpo
-from tests.objectives.one import LN2, gradients_of, loss_of, pair, rewards_of
 
 
 @pytest.mark.parametrize(

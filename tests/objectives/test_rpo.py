@@ -3,9 +3,9 @@
 import math
 
 import pytest
+from tests.objectives.one import gradients_of, loss_of, pair, rewards_of
 
 from pairwright.objectives import dpo, rpo
-from tests.objectives.one import gradients_of, loss_of, pair, rewards_of
 
 LOG3 = math.log(3)
 
@@ -75,7 +75,7 @@ def test_reward_aware_gradient(distance, expected):
 
 @pytest.mark.parametrize("distance", rpo.DISTANCES)
 def test_it_rests_where_the_rewards_differ_as_the_ratings_do(distance):
-    """A slight preference is learned as a slight one: beta D = eta R, at 0.5 * 4 = 0.5 * 4. Behind it, it pulls back."""
+    """A slight preference is learned as a slight one: beta D = eta R, 0.5 * 4 both. Behind it, it pulls back."""
     options = {"variant": "reward_aware", "beta": 0.5, "eta": 0.5, "distance": distance}
     assert loss_of(rpo, rated(3, -1, 4), **options) == pytest.approx(0, abs=1e-12)
     assert gradients_of(rpo, rated(3, -1, 4), **options) == pytest.approx((0, 0), abs=1e-12)

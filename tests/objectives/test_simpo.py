@@ -3,9 +3,9 @@
 import math
 
 import pytest
+from tests.objectives.one import LN2, bare, gradients_of, loss_of, rewards_of
 
 from pairwright.objectives import simpo
-from tests.objectives.one import LN2, bare, gradients_of, loss_of, rewards_of
 
 
 @pytest.mark.parametrize(

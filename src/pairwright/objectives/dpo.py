@@ -110,6 +110,6 @@ def _derivative(d: Tensor, options: Options) -> Tensor:
 
 
 def _exp(x: Tensor) -> Tensor:
-    """(N,) e^x, above LIMIT as the straight line that touches it there. (Not expm1: its gradient is its value + 1, which
-    is 0 where the value is near -1.)"""
+    """(N,) e^x, above LIMIT as the straight line that touches it there. (Not expm1: torch takes its gradient from its
+    value, which has lost it near -1.)"""
     return torch.exp(x.clamp(max=LIMIT)) + math.exp(LIMIT) * (x - LIMIT).clamp(min=0)

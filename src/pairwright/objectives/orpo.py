@@ -30,8 +30,8 @@ SURE = 1e-6
 @dataclass(frozen=True)
 class Options:
     weight: float = 0.1
-    """Of the odds ratio beside the likelihood: the paper's lambda, TRL's beta. Above 0. (2403.07691; the authors' script
-    for Mistral 7B)"""
+    """Of the odds ratio beside the likelihood: the paper's lambda, TRL's beta. Above 0. (2403.07691, and the authors'
+    script for Mistral 7B)"""
 
     def __post_init__(self) -> None:
         if not 0 < self.weight < math.inf:
@@ -41,8 +41,8 @@ class Options:
 def loss(pairs: Pairs, options: Options) -> Tensor:
     """(N,) loss of each pair, not averaged. Mean log-probabilities per token, in both terms.
 
-    By hand: two chosen tokens of probability 1/2, three rejected ones of 1/4: odds 1 and 1/3, so the odds ratio is 3 and
-    s(log 3) = 3/4; with weight 0.1 the loss is log 2 + 0.1 log(4/3) = 0.693147 + 0.028768 = 0.721915.
+    By hand: two chosen tokens of probability 1/2, three rejected ones of 1/4: odds 1 and 1/3, so the odds ratio is 3
+    and s(log 3) = 3/4; with weight 0.1 the loss is log 2 + 0.1 log(4/3) = 0.693147 + 0.028768 = 0.721915.
     """
     chosen, rejected = pairs.per_token(pairs.chosen, pairs.rejected)
     return -chosen - options.weight * logsigmoid(_log_odds(chosen) - _log_odds(rejected))

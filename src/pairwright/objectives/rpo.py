@@ -63,12 +63,12 @@ class Options:
 
 
 def loss(pairs: Pairs, options: Options) -> Tensor:
-    """(N,) loss of each pair, not averaged. Summed log-probabilities; the likelihood of `iterative` is a mean per token.
+    """(N,) loss of each pair, not averaged. Summed log-probabilities; iterative's likelihood is a mean per token.
 
     By hand: d_w = 1, d_l = -1, beta 0.5: -log s(1) = 0.313262. log pi(y_w) = -19 over 19 tokens, eta 0.1: regularised
     0.313262 + 0.1 * 0.5 * 19 = 1.263262, iterative 0.313262 + 0.1 * 1 = 0.413262.
-    Reward-aware: D = 0 and a rating difference of log 3, eta 1: chances of 1/2 and 3/4. backward_kl
-    3/4 log(3/2) + 1/4 log(1/2) = 0.130812, forward_kl 1/2 log(2/3) + 1/2 log 2 = 0.143841, squared (log 3)^2 = 1.206949.
+    Reward-aware: D = 0 and a rating difference of log 3, eta 1: chances of 1/2 and 3/4. squared (log 3)^2 = 1.206949,
+    backward_kl 3/4 log(3/2) + 1/4 log(1/2) = 0.130812, forward_kl 1/2 log(2/3) + 1/2 log 2 = 0.143841.
     """
     beta, eta = _strengths(options)
     chosen, rejected = pairs.log_ratios()

@@ -16,15 +16,15 @@ from pairwright.objectives.inputs import Pairs
 INPUT = "pairs"
 REFERENCE = False
 REDUCTION = "examples"
-# Full: the middle of the three rates that the authors' README recommends to try (3e-7, 5e-7, 1e-6). Adapters: ten times.
+# Full: the middle of the three rates that the authors' README says to try (3e-7, 5e-7, 1e-6). Adapters: ten times that.
 LEARNING_RATE = {"full": 5e-7, "lora": 5e-6, "qlora": 5e-6}
 
 
 @dataclass(frozen=True)
 class Options:
     beta: float = 2.0
-    """Scale of the reward: beta times the mean log-probability per token. Above 0; the paper's models have 2 to 2.5, and
-    the authors' README says that 10 can be better."""
+    """Scale of the reward: beta times the mean log-probability per token. Above 0; the paper's models have 2 to 2.5,
+    and the authors' README says that 10 can be better."""
     gamma_beta_ratio: float = 0.5
     """Margin that the chosen answer has to win by, as a share of beta: nats per token. From 0; usually 0 to 1, and 0.5
     is where the authors' README starts."""
