@@ -2,8 +2,8 @@
 
     make parity                                             # in .bench, writes benchmarks/results/parity_trl.json
 
-Both sides have the same tiny random model and reference in float32, and the same token ids, which TRL's trainer made. On
-its side the trainer's own loss function runs, fused LM head and all; on ours a plain forward pass, sums of
+Both sides have the same tiny random model and reference in float32, and the same token ids, which TRL's trainer made.
+On its side the trainer's own loss function runs, fused LM head and all; on ours a plain forward pass, sums of
 log-probabilities and pairwright.objectives. The gradient is compared over all weights. Where the two differ on
 purpose, the difference is measured and explained, not hidden: see DIFFERENCES.
 
@@ -17,13 +17,13 @@ import os
 import random
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, disable_progress_bars
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -40,16 +40,16 @@ WORDS = [f"w{number}" for number in range(60)]
 OUT = Path(__file__).parent / "results" / "parity_trl.json"
 
 DIFFERENCES = [
-    "TRL's `sft` term is a mean over all chosen tokens of a micro-batch, Pairwright's added likelihood (--nll-weight, rpo "
-    "iterative) a mean over each pair's own, so that it does not depend on how a step is cut. Equal where the chosen "
+    "TRL's `sft` term is a mean over all chosen tokens of a micro-batch, Pairwright's added likelihood (--nll-weight, "
+    "rpo iterative) a mean over each pair's own, so that it does not depend on how a step is cut. Equal where the chosen "
     "answers have one length.",
     "TRL's ORPO counts the prompt's tokens in the likelihood, and takes the mean over a micro-batch; Pairwright the "
     "chosen answer's, over each pair. The odds ratio is the same.",
     "TRL logs weight * mean log-probability as ORPO's reward, Pairwright the log odds that the loss compares.",
     "Exponentials of the f-divergences: TRL's forward KL overflows where an answer's log-ratio is below -88, its alpha "
     "divergence is constant from an exponent of 80 on; Pairwright's go on as a straight line from 30 on.",
-    "Pairwright has the f-divergences for dpo, with sums only, and alpha from 0 to 1 only; TRL has them for hinge, ipo, "
-    "robust and sigmoid_norm too, and takes any alpha.",
+    "Pairwright has the f-divergences for dpo, with sums only, and alpha from 0 to 1 only; TRL has them for hinge, "
+    "ipo, robust and sigmoid_norm too, and takes any alpha.",
     "TRL's `sigmoid` does not read label_smoothing; Pairwright's dpo does (conservative DPO), and takes soft labels.",
     "A reward margin of exactly 0 counts as half right in rewards/accuracies, in TRL as wrong.",
 ]
@@ -71,9 +71,7 @@ class Case:
 
 CASES = [
     Case("sigmoid", dpo, {"beta": 0.3}, {"loss_type": ["sigmoid"], "beta": 0.3}),
-    Case(
-        "sigmoid_norm", dpo, {"beta": 5.0, "length_normalised": True}, {"loss_type": ["sigmoid_norm"], "beta": 5.0}
-    ),
+    Case("sigmoid_norm", dpo, {"beta": 5.0, "length_normalised": True}, {"loss_type": ["sigmoid_norm"], "beta": 5.0}),
     Case("hinge", hinge, {"beta": 0.3}, {"loss_type": ["hinge"], "beta": 0.3}),
     Case("ipo", ipo, {"tau": 0.1}, {"loss_type": ["ipo"], "beta": 0.1}),
     Case(
@@ -179,7 +177,6 @@ def trainer_of(case: Case, folder: str):
     shared = {"train_dataset": rows(case.rows), "processing_class": tokenizer()}
     if case.trainer == "dpo":
         return DPOTrainer(model(0), model(1), args=DPOConfig(**common, **case.trl), **shared)
-    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
     if case.trainer == "orpo":
         from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
@@ -194,9 +191,12 @@ def batch_of(trainer) -> dict[str, Tensor]:
 
 
 def theirs(trainer, batch: dict) -> Side:
-    loss = trainer.compute_loss(trainer.model, batch)
+    return side_of(trainer.compute_loss(trainer.model, batch), trainer.model)
+
+
+def side_of(loss: Tensor, network: torch.nn.Module) -> Side:
     loss.backward()
-    return Side(loss.item(), {name: p.grad.clone() for name, p in trainer.model.named_parameters()})
+    return Side(loss.item(), {name: p.grad.clone() for name, p in network.named_parameters()})
 
 
 def sides(batch: dict) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -228,9 +228,7 @@ def ours(case: Case, batch: dict) -> Side:
     else:
         references = [None, None]
     pairs = Pairs(*values, *tokens, *references)
-    loss = case.module.loss(pairs, case.module.Options(**case.options)).mean()
-    loss.backward()
-    return Side(loss.item(), {name: p.grad.clone() for name, p in policy.named_parameters()})
+    return side_of(case.module.loss(pairs, case.module.Options(**case.options)).mean(), policy)
 
 
 def compare(case: Case, trl: Side, own: Side) -> dict:
@@ -252,19 +250,19 @@ def compare(case: Case, trl: Side, own: Side) -> dict:
     return found | {"agrees": agrees, "expected_to_agree": case.expected}
 
 
-def odds_ratio(trainer, batch: dict) -> dict:
+def odds_ratio(case: Case, trainer, batch: dict) -> dict:
     """ORPO's second term alone, by TRL's odds_ratio_loss and by ours, where the likelihoods differ on purpose."""
-    with torch.no_grad():
-        policy = model(0)
+
+    def second_term(of: Callable[[Pairs, tuple[Tensor, Tensor]], Tensor]) -> Side:
+        network = model(0)
         both = list(sides(batch))
-        values, tokens = [sums(policy, *side) for side in both], [answer[:, 1:].sum(1) for _, _, answer in both]
-        means = [value / count for value, count in zip(values, tokens)]
-        trl = -trainer.odds_ratio_loss(*means)[0].mean().item()
-        options = orpo.Options(weight=trainer.beta)
-        own = (orpo.loss(Pairs(*values, *tokens), options) + means[0]).mean().item()
-    difference = abs(trl - own)
-    found = {"name": "orpo, odds ratio alone, ragged", "loss_trl": trl, "loss_pairwright": own}
-    return found | {"loss_difference": difference, "agrees": difference <= LIMIT, "expected_to_agree": True}
+        values, tokens = [sums(network, *side) for side in both], [answer[:, 1:].sum(1) for _, _, answer in both]
+        pairs = Pairs(*values, *tokens)
+        return side_of(of(pairs, pairs.per_token(*values)).mean(), network)
+
+    trl = second_term(lambda pairs, means: -trainer.odds_ratio_loss(*means)[0])
+    own = second_term(lambda pairs, means: orpo.loss(pairs, orpo.Options(**case.options)) + means[0])
+    return compare(replace(case, name="orpo, odds ratio alone, ragged", expected=True), trl, own)
 
 
 def run(say: Callable[[str], None]) -> list[dict]:
@@ -275,11 +273,11 @@ def run(say: Callable[[str], None]) -> list[dict]:
             batch = batch_of(trainer)
             found.append(compare(case, theirs(trainer, batch), ours(case, batch)))
             if case.trainer == "orpo" and case.rows == "ragged":
-                found.append(odds_ratio(trainer, batch))
+                found.append(odds_ratio(case, trainer, batch))
     for entry in found:
         verdict = "agrees" if entry["agrees"] else "differs" if entry["expected_to_agree"] else "differs on purpose"
-        gradient = entry.get("gradient_difference", float("nan"))
-        say(f"{entry['name']:34} loss {entry['loss_difference']:.1e}  gradient {gradient:.1e}  {verdict}")
+        loss, gradient = entry["loss_difference"], entry["gradient_difference"]
+        say(f"{entry['name']:34} loss {loss:.1e}  gradient {gradient:.1e}  {verdict}")
     return found
 
 
@@ -287,6 +285,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+    disable_progress_bars()
     found = run(print)
     wrong = [entry["name"] for entry in found if entry["agrees"] != entry["expected_to_agree"]]
     result = {
