@@ -41,8 +41,8 @@ OUT = Path(__file__).parent / "results" / "parity_trl.json"
 
 DIFFERENCES = [
     "TRL's `sft` term is a mean over all chosen tokens of a micro-batch, Pairwright's added likelihood (--nll-weight, "
-    "rpo iterative) a mean over each pair's own, so that it does not depend on how a step is cut. Equal where the chosen "
-    "answers have one length.",
+    "rpo iterative) a mean over each pair's own, so that it does not depend on how a step is cut. Equal where the "
+    "chosen answers have one length.",
     "TRL's ORPO counts the prompt's tokens in the likelihood, and takes the mean over a micro-batch; Pairwright the "
     "chosen answer's, over each pair. The odds ratio is the same.",
     "TRL logs weight * mean log-probability as ORPO's reward, Pairwright the log odds that the loss compares.",
