@@ -13,7 +13,7 @@ ONE    := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 .PHONY: help setup demo test lint docs bench-env parity
 
 help:
-	@echo "make demo       train and evaluate the miniature, then write runs/demo/report.html (about five minutes)"
+	@echo "make demo       train and evaluate the miniature, then write runs/demo/report.html (three to four minutes)"
 	@echo "make test       run the tests"
 	@echo "make lint       check style and types"
 	@echo "make docs       write docs/commands.md anew"

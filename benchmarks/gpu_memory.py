@@ -50,7 +50,7 @@ def _measure(shape: Shape, device: torch.device, prompt: int, answer: int, pairs
             model,
             shape,
             "qlora",
-            choose_backend(device, dtype),
+            choose_backend(device, dtype, shape.head),
             examples,
             tokens_per_batch=1,  # an example longer than that stands alone: one pair a forward pass
             checkpointing=True,

@@ -113,7 +113,7 @@ class Speed:
 
     def compare(self, cell: Cell) -> dict:
         pairs = self.pairs(cell)
-        backend = choose_backend(self.device, self.dtype)
+        backend = choose_backend(self.device, self.dtype, self.shape.head)
         result = {"pairwright": self.ours(pairs, backend)}
         if find_spec("trl"):
             references = result["pairwright"].get("references", [0.0] * 2 * len(pairs))

@@ -160,14 +160,18 @@ def _report(words: Sequence[str]) -> None:
 
 
 def _translated(error: BaseException) -> PairwrightError | None:
-    """The named error of a fault of the machine that may come up anywhere: no room on disk, no memory on the device."""
+    """The named error of a fault of the machine that may come up anywhere: a disk that is full, broken or closed to us,
+    no memory on the device."""
     cause: BaseException | None = error
     while cause is not None:
-        full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         # safetensors and pyarrow raise their own errors, with the system's words in them.
         if full or "No space left on device" in str(cause):
             path = getattr(cause, "filename", None)
             return StorageError(f"The disk is full{f' at {path}' if path else ''}: {cause}. Make room, then go on.")
+        if isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO):
+            place = cause.filename or "a file"
+            return StorageError(f"{place}: {os.strerror(cause.errno)}. Give another place, or mend this one.")
         if type(cause).__name__ == "OutOfMemoryError":
             return TrainingError(
                 f"The device ran out of memory: {str(cause).partition('.')[0]}. "

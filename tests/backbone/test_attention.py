@@ -169,7 +169,7 @@ def test_attention_sinks_are_refused():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_cpu_takes_segments(dtype):
-    assert choose_backend(CPU, dtype) == "segments"
+    assert choose_backend(CPU, dtype, 64) == "segments"
 
 
 def test_an_empty_trie_has_no_blocks():

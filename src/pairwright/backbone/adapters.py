@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
+from transformers.utils.peft_utils import find_adapter_config_file
 
 from pairwright.errors import ConfigError, ModelError
 
@@ -19,6 +21,7 @@ POLICY = "default"
 REFERENCE = "reference"
 """Name of the frozen copy of the adapter that training started from."""
 WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,25 @@ class LoraSettings:
     targets: str = "all-linear"
 
 
-def is_adapter(name: str) -> bool:
-    return (Path(name) / "adapter_config.json").is_file()
+def is_hub_id(name: str) -> bool:
+    """OWNER/NAME, and no folder of that name here."""
+    return name.count("/") == 1 and not name.startswith((".", "~", "/")) and not Path(name).exists()
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder of the adapter that `name` means, which is downloaded where it is a hub id; None where `name` is no
+    adapter. Raises ModelError where the hub refuses."""
+    if Path(name).is_dir():
+        return Path(name) if (Path(name) / CONFIG).is_file() else None
+    if not is_hub_id(name):
+        return None
+    try:
+        # None without a connection too; then loading the model itself says so.
+        if find_adapter_config_file(name) is None:
+            return None
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]))
+    except OSError as error:
+        raise ModelError(f"{name} could not be read from the hub: {first_line(error)}") from error
 
 
 def base_of(name: str) -> str:
@@ -49,7 +69,7 @@ def base_of(name: str) -> str:
 
 
 def read(model: PreTrainedModel, name: str) -> PeftModel:
-    """`model` with the adapter of folder `name`, to be trained on. Raises ModelError where its weights do not fit."""
+    """`model` with the adapter in folder `name`, to be trained on. Raises ModelError where its weights do not fit."""
     try:
         adapted = PeftModel.from_pretrained(model, name, adapter_name=POLICY, is_trainable=True)
         # Weights that the file lacks get random values, with a warning only; a second load says which.

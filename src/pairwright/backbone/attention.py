@@ -15,6 +15,7 @@ arguments (attention sinks, ALiBi, chunked attention): those models take the pla
 Legend: N tokens, H query heads, G key heads, D head size.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -179,9 +180,9 @@ def _mask(trie: TrieBatch, key: tuple, dtype: torch.dtype, make: Callable[[], Te
 
 def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, softcap: float | None) -> Tensor:
     """One attention call; mask None means plain causality over equally many queries and keys."""
-    if softcap is None and mask is not None and not q.is_cuda:
+    if softcap is None and mask is not None and not q.is_cuda and q.dtype == torch.float32:
         # Small blocks on a CPU: two batched matrix products run at the processor's rate, the fused kernel at a third
-        # of it (docs/LOG.md).
+        # of it (docs/LOG.md). In 16 bits the scores would be rounded before the softmax; the fused kernel keeps them.
         k, v = _repeat(k, q), _repeat(v, q)
         scores = torch.baddbmm(mask, q[0], k[0].transpose(1, 2), alpha=scale)
         return torch.bmm(scores.softmax(-1), v[0])[None]
@@ -243,17 +244,34 @@ def _varlen(q: Tensor, k: Tensor, v: Tensor, trie: TrieBatch, scale: float, wind
         trie.derived["varlen"] = _varlen_indices(trie)
     gather, starts_q, starts_k, most_q, most_k = trie.derived["varlen"]
     rows = lambda x: x[0].transpose(0, 1)  # (1, H, N, D) -> (N, H, D)  # noqa: E731
-    repeat = q.shape[1] // k.shape[1]
     keys, values = rows(k)[gather], rows(v)[gather]
-    if repeat > 1:
-        keys, values = keys.repeat_interleave(repeat, 1), values.repeat_interleave(repeat, 1)
+    if not _varlen_groups():
+        keys, values = (x.repeat_interleave(q.shape[1] // k.shape[1], 1) for x in (keys, values))
     # A window of (left, 0) is causal, aligned at the end: a segment's last query sees its last key.
     left = -1 if window is None else window - 1
+    grouped = {"enable_gqa": keys.shape[1] != q.shape[1]} if _varlen_groups() else {}
     out = varlen_attn(
-        rows(q).contiguous(), keys, values, starts_q, starts_k, most_q, most_k, scale=scale, window_size=(left, 0)
+        rows(q).contiguous(),
+        keys,
+        values,
+        starts_q,
+        starts_k,
+        most_q,
+        most_k,
+        scale=scale,
+        window_size=(left, 0),
+        **grouped,
     )
     assert isinstance(out, Tensor)
     return out.transpose(0, 1)[None]
+
+
+@cache
+def _varlen_groups() -> bool:
+    """Whether this torch's varlen_attn takes fewer key heads than query heads (2.13 does, 2.10 did not)."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return "enable_gqa" in inspect.signature(varlen_attn).parameters
 
 
 def _varlen_indices(trie: TrieBatch) -> tuple[Tensor, Tensor, Tensor, int, int]:
@@ -310,8 +328,10 @@ BACKENDS: dict[str, Callable] = {"dense": _dense, "segments": _segments, "varlen
 AttentionInterface.register(TRIE, attend)
 
 
-def choose_backend(device: torch.device, dtype: torch.dtype) -> Backend:
-    """varlen where FlashAttention runs (CUDA, compute capability 8 or more, 16-bit), else segments."""
-    if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8 and dtype != torch.float32:
+def choose_backend(device: torch.device, dtype: torch.dtype, head_size: int) -> Backend:
+    """varlen where FlashAttention runs (CUDA, compute capability 8 or more, 16-bit, head size a multiple of 8 up to
+    256), else segments."""
+    ampere = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+    if ampere and dtype != torch.float32 and head_size % 8 == 0 and head_size <= 256:
         return "varlen" if find_spec("torch.nn.attention.varlen") else "flex"  # torch 2.10 brought varlen
     return "segments"

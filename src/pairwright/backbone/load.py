@@ -14,6 +14,7 @@ import torch
 from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import cached_file
 
 from pairwright.backbone import adapters
 from pairwright.backbone.adapters import POLICY, LoraSettings, first_line
@@ -68,14 +69,15 @@ def load(
     Raises ModelError where there is nothing to load, ConfigError where the settings exclude each other.
     """
     notes: list[str] = []
-    adapter = name if adapters.is_adapter(name) else None
-    base_name = adapters.base_of(name) if adapter else name
+    folder = adapters.folder_of(name)
+    adapter = str(folder) if folder else None
+    base_name = adapters.base_of(adapter) if adapter else name
     if adapter and tuning == "full":
         raise ConfigError(f"{name} is an adapter: train it with --tuning lora, or merge it into its model first")
     _check_folder(base_name)
     dtype = _choose_dtype(precision, tuning, device, notes)
     model: Any = _read_model(base_name, dtype, tuning, device, trust_remote_code)
-    tokenizer = _read_tokenizer([name, base_name] if adapter else [name], trust_remote_code)
+    tokenizer = _read_tokenizer([adapter, base_name] if adapter else [name], trust_remote_code)
     _check_vocabulary(model, tokenizer, name)
     silent = _turn_dropout_off(model)
     if silent:
@@ -93,11 +95,14 @@ def load(
 
 
 def weights_digest(name: str, model: Any) -> str:
-    """What identifies the base weights: the files' SHA-256 for a folder, the commit for a hub id."""
+    """What identifies the base weights: the files' SHA-256 for a folder, the commit for a hub id (or, of a download
+    that does not say which commit it is, its files too)."""
     if Path(name).is_dir():
         return folder_digest(Path(name))
     config = model.config if isinstance(model, PreTrainedModel) else model.get_base_model().config
-    return f"{name}@{config._commit_hash}"
+    if config._commit_hash:
+        return f"{name}@{config._commit_hash}"
+    return folder_digest(Path(cached_file(name, "config.json")).parent)
 
 
 def folder_digest(folder: Path) -> str:
@@ -112,10 +117,10 @@ def folder_digest(folder: Path) -> str:
 
 def _check_folder(name: str) -> None:
     folder = Path(name)
-    if not folder.exists():
-        if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-            raise ModelError(f"{name}: no such folder. Give a model's folder, or a hub id such as Qwen/Qwen2.5-0.5B")
+    if adapters.is_hub_id(name):
         return
+    if not folder.exists():
+        raise ModelError(f"{name}: no such folder. Give a model's folder, or a hub id such as Qwen/Qwen2.5-0.5B")
     if not folder.is_dir():
         raise ModelError(f"{name} is a file. Give the folder that holds config.json and the weights")
     if not (folder / "config.json").is_file():
@@ -222,7 +227,9 @@ def _choose_attention(
         return "rows"
     if reason:
         raise ConfigError(f"--attention {wanted} is not possible: {reason}. Use --attention rows")
-    backend: Backend = choose_backend(device, dtype) if wanted == "auto" else wanted  # type: ignore[assignment]
+    config = model.config.get_text_config()
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    backend: Any = choose_backend(device, dtype, head_size) if wanted == "auto" else wanted
     if backend == "varlen" and device.type != "cuda":
         raise ConfigError(f"--attention varlen runs on CUDA only, and this run is on {device.type}")
     model.set_attn_implementation(TRIE)

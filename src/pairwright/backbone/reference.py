@@ -50,7 +50,12 @@ class Cache:
 
     def get(self, key: bytes) -> np.ndarray | None:
         """The (scored tokens,) float32 values, or None."""
-        row = self.database.execute("SELECT value FROM logprobs WHERE key = ?", (key,)).fetchone()
+        try:
+            row = self.database.execute("SELECT value FROM logprobs WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"{self.path}: the reference cache cannot be read ({error}); delete it, or set PAIRWRIGHT_CACHE"
+            ) from error
         return None if row is None else np.frombuffer(row[0], dtype=np.float32)
 
     def put(self, items: Sequence[tuple[bytes, np.ndarray]]) -> None:

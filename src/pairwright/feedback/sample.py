@@ -16,6 +16,9 @@ from transformers import GenerationConfig
 
 from pairwright.errors import ConfigError, ModelError
 
+FIRST_ROUND = 32
+"""Tokens of the first round."""
+
 Prompt = str | Sequence[Mapping[str, Any]]
 """A text that the model goes on with, or messages, to which the tokenizer's chat template applies."""
 
@@ -90,24 +93,25 @@ def sample_ids(
     max_new_tokens: int = 64,
     batch_size: int = 128,
 ) -> list[list[tuple[list[int], bool]]]:
-    """For each prompt, `per_prompt` answers as (token ids without the end token, ended)."""
+    """For each prompt, `per_prompt` answers as (token ids without the end token, ended).
+
+    In rounds, each as long as all before it: an answer that has ended takes no part in the next one. In a single call
+    of generate every answer would be computed as long as the longest of its batch.
+    """
     _check(model, prompts, per_prompt, temperature, max_new_tokens)
-    # ids are masked where padded, so any id will do
+    # ids are masked where padded, so any id will do as padding
+    drawing: dict[str, Any] = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}
     settings = GenerationConfig(
         do_sample=temperature > 0,
-        temperature=temperature if temperature > 0 else 1.0,
-        top_k=0,
-        top_p=1.0,
+        **drawing,
         repetition_penalty=1.0,
         num_beams=1,
-        num_return_sequences=per_prompt,
-        max_new_tokens=max_new_tokens,
         eos_token_id=end_ids,
         pad_token_id=end_ids[0],
     )
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
-    rows = max(1, batch_size // per_prompt)
-    answers: dict[int, list[tuple[list[int], bool]]] = {}
+    rows = [list(prompt) for prompt in prompts for _ in range(per_prompt)]
+    starts = [len(row) for row in rows]
+    ended = [False] * len(rows)
     was_training, own_settings = model.training, model.generation_config
     model.eval()
     # generate fills in from the model's own settings whatever is not set here (min_p, no_repeat_ngram_size ...)
@@ -116,16 +120,22 @@ def sample_ids(
     try:
         with torch.random.fork_rng(devices=devices), torch.no_grad():
             torch.manual_seed(seed)
-            for start in range(0, len(order), rows):
-                batch = order[start : start + rows]
-                outputs = _generate(model, [prompts[i] for i in batch], settings)
-                for place, i in enumerate(batch):
-                    rows_of_i = outputs[place * per_prompt : (place + 1) * per_prompt]
-                    answers[i] = [_until_end(row, end_ids) for row in rows_of_i]
+            live, done = list(range(len(rows))), 0
+            while live and done < max_new_tokens:
+                settings.max_new_tokens = min(max(FIRST_ROUND, done), max_new_tokens - done)
+                live.sort(key=lambda i: (len(rows[i]), i))
+                for start in range(0, len(live), batch_size):
+                    batch = live[start : start + batch_size]
+                    for i, new in zip(batch, _generate(model, [rows[i] for i in batch], settings)):
+                        answer, ended[i] = _until_end(new, end_ids)
+                        rows[i] += answer
+                done += settings.max_new_tokens
+                live = [i for i in live if not ended[i]]
     finally:
         model.generation_config = own_settings
         model.train(was_training)
-    return [answers[i] for i in range(len(prompts))]
+    answers = [(row[start:], end) for row, start, end in zip(rows, starts, ended)]
+    return [answers[i : i + per_prompt] for i in range(0, len(answers), per_prompt)]
 
 
 def _check(

@@ -41,7 +41,7 @@ CHAT_TEMPLATE = (
 CONTEXT = 256
 VOCABULARY = 1024
 SEED = 20
-LEARNING = 0.65
+LEARNING = 0.75
 """Share of the steps on faultless answers, for the model to learn to find the fields; the rest teaches the faults."""
 
 
@@ -172,10 +172,11 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def make(out: Path, steps: int, rows: int, learning_rate: float, threads: int = 1) -> dict[str, object]:
+def make(out: Path, steps: int, rows: int, learning_rate: float, threads: int = 2) -> dict[str, object]:
     """Trains and writes the model folder; returns what made.json says."""
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    torch.set_flush_denormal(True)
     started = time.monotonic()
     tokenizer = make_tokenizer()
     model = make_model(tokenizer)
@@ -205,7 +206,7 @@ def make(out: Path, steps: int, rows: int, learning_rate: float, threads: int = 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the miniature's base model.")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write (default: the shipped one)")
-    parser.add_argument("--steps", type=int, default=2000, help="optimiser steps")
+    parser.add_argument("--steps", type=int, default=3500, help="optimiser steps")
     parser.add_argument("--rows", type=int, default=32, help="conversations a step")
     parser.add_argument("--learning-rate", type=float, default=4e-3, help="peak learning rate")
     arguments = parser.parse_args()

@@ -12,7 +12,17 @@ from dataclasses import dataclass, replace
 
 from pairwright.miniature import words
 from pairwright.miniature.slots import SLOTS, draw_slots, usual
-from pairwright.miniature.tasks import SPLITS, Task, category_of, event, harmful_task, in_split, split_of, task_of
+from pairwright.miniature.tasks import (
+    SPLITS,
+    Task,
+    category_of,
+    event,
+    harmful_task,
+    in_split,
+    is_appointment,
+    split_of,
+    task_of,
+)
 
 Fields = tuple[tuple[str, str], ...]
 """(name, value) in the order of FIELDS."""
@@ -130,7 +140,7 @@ def _ask(rng: random.Random, split: str, kind: str) -> Request:
     """The day is missing, or an appointment's time."""
     task = task_of(rng, split, kind)
     names = usual(rng, task)
-    missing = "time" if task.pattern in words.APPOINTMENTS and rng.random() < 0.6 else "day"
+    missing = "time" if is_appointment(task.text) and rng.random() < 0.6 else "day"
     names.remove(missing)
     said, values = draw_slots(rng, names)
     text = _frame(rng, rng.choice([frame for frame in words.FRAMES if not frame.startswith("{s}")]), task, said)
@@ -151,7 +161,7 @@ def _correct(rng: random.Random, split: str, kind: str) -> Request:
         said = _new_person(rng, split, values["task"], person)
         values["task"] = _renamed(values["task"], person, said)
         tasks = (*tasks, values["task"])
-    elif removable and roll < 0.3 and not _is_appointment(values["task"]):
+    elif removable and roll < 0.3 and not is_appointment(values["task"]):
         name = rng.choice(removable)
         del values[name]
         said = ""
@@ -164,10 +174,6 @@ def _correct(rng: random.Random, split: str, kind: str) -> Request:
     fields = tuple((name, values[name]) for name in FIELDS if name in values)
     messages = (*first.messages, ("assistant", render("do", first.fields)), ("user", _say(rng, turn)))
     return Request(kind, "correct", messages, "do", fields, tasks)
-
-
-def _is_appointment(task: str) -> bool:
-    return any(task.startswith(pattern.split("{p}")[0]) for pattern in words.APPOINTMENTS)
 
 
 def _renamed(task: str, old: str, new: str) -> str:
@@ -221,7 +227,9 @@ def _harmful(rng: random.Random, split: str) -> Request:
     names = [name for name, chance in (("day", 0.6), ("time", 0.35), ("place", 0.1)) if rng.random() < chance]
     said, _ = draw_slots(rng, names)
     text = _frame(rng, _frame_for(rng, names), task, said)
-    offer = Task(words.OFFERS[category_of(task)], task.person).text
+    category = category_of(task.text)
+    assert category is not None, f"a harmful task is known as such: {task.text}"
+    offer = Task(words.OFFERS[category], task.person).text
     return Request("harmful", "plain", (("user", text),), "decline", (("offer", offer),), (task.text,))
 
 

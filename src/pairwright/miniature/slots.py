@@ -6,7 +6,7 @@ A time without a word for the part of the day is in the afternoon from one to si
 import random
 
 from pairwright.miniature import words
-from pairwright.miniature.tasks import Task
+from pairwright.miniature.tasks import Task, is_appointment
 
 
 def _day(rng: random.Random) -> tuple[str, str]:
@@ -59,7 +59,7 @@ def draw_slots(rng: random.Random, names: list[str]) -> tuple[str, dict[str, str
 def usual(rng: random.Random, task: Task) -> list[str]:
     """Slots of a complete request to add: a day; a time where the task is an appointment; others now and then."""
     names = ["day"]
-    if task.pattern in words.APPOINTMENTS or rng.random() < 0.45:
+    if is_appointment(task.text) or rng.random() < 0.45:
         names.append("time")
     if rng.random() < 0.25:
         names.append("place")

@@ -47,6 +47,29 @@ THING_TASKS = {
     "paint": "the fence|the bedroom|the bench|the front door|the shed",
 }
 
+HANDLING_VERBS = _listed(
+    "check|fetch|label|measure|photograph|weigh|store|collect|sort|test|find|lift|unpack|wrap|count|draw|repair|dust|"
+    "bring back|look after|write about|donate"
+)
+THINGS = _listed(
+    "ladder|box|tool kit|passport|suitcase|tent|lamp|radio|clock|mirror|carpet|desk|shelf|bottle|basket|bucket|helmet|"
+    "guitar|camera|printer|kettle|blanket|curtain|jacket|boots|gloves|medicine|parcel|letter|folder|poster|map|book|"
+    "toolbox|bench|wheelbarrow|hose|seeds|apples|honey|candles|glasses|keyboard|screen|battery|cable|chess set|drum"
+)
+"""What any of the handling verbs can be done to."""
+
+MODIFIERS = _listed(
+    "new|big|small|blue|red|green|second|last|first|heavy|broken|borrowed|shared|long|short|round|wooden|golden|quiet|"
+    "spare|white|black|grey|cheap|fancy|tiny|huge|folding|rented|favourite|plain|sturdy"
+)
+"""Stand after an article or a name in half of the tasks, so that phrases cannot be learned by heart."""
+ENDINGS = _listed(
+    "for the party|for the school|for the neighbours|by hand|as agreed|like last year|from the list|for the trip|"
+    "with care|without help|once more|for the new flat|for the kids|in one go|for the guests|with the team|"
+    "before the rush|for good|as promised|for {p}|with {p}|for {p}'s sake"
+)
+"""Stand after a third of the tasks; those with a name only where the task has none."""
+
 EVENT_KINDS = ("meeting", "lesson", "review", "call", "workshop", "rehearsal")
 EVENT_TOPICS = _listed("budget|piano|team|Spanish|design|choir|safety|yoga|sales|theatre")
 EVENTS = _listed("the dentist|the haircut|the book club|the car service|the eye test|the parents' evening")

@@ -27,8 +27,7 @@ class Sampler:
     def sample(self) -> Iterable[dict[str, Any]]:
         """One entry per prompt: the prompt's text, the model's completion, and the chosen answer."""
         tokenizer = self.backbone.tokenizer
-        for record, ids in self.prompts:
-            answer = self._generate(ids)
+        for (record, ids), answer in zip(self.prompts, self._answers()):
             chosen = record.chosen if isinstance(record, Preference) else record.completion
             yield {
                 "prompt": tokenizer.decode(ids, skip_special_tokens=False),
@@ -36,16 +35,22 @@ class Sampler:
                 "chosen": _text(chosen),
             }
 
-    def _generate(self, ids: list[int]) -> list[int]:
+    def _answers(self) -> list[list[int]]:
         backbone = self.backbone
+        if not self.prompts:
+            return []
         backbone.model.eval()
         with plain_attention(backbone.base, backbone.plain):
             ends = end_ids(backbone.base, backbone.tokenizer)
             answers = sample_ids(
-                backbone.model, [ids], end_ids=ends, per_prompt=1, temperature=0.0, max_new_tokens=self.tokens
+                backbone.model,
+                [ids for _, ids in self.prompts],
+                end_ids=ends,
+                temperature=0.0,
+                max_new_tokens=self.tokens,
             )
         backbone.model.train()
-        return answers[0][0][0]
+        return [answer for ((answer, _),) in answers]
 
 
 def _text(side: str | tuple[Message, ...]) -> str:

@@ -6,7 +6,6 @@ import importlib
 import json
 import math
 import platform
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,16 @@ from pairwright.tokens import trie
 from pairwright.tokens.batches import micro_batches, step_indices, steps_per_epoch
 from pairwright.tokens.sequences import Example
 from pairwright.training import checkpoints, offline
-from pairwright.training.files import make_folder, write_json_atomic
+from pairwright.training.files import (
+    exists,
+    make_folder,
+    remove_tree,
+    rename,
+    storage_error,
+    sync_file,
+    sync_folder,
+    write_json_atomic,
+)
 from pairwright.training.forwards import Objective, References
 
 FREE_TO_CHANGE = {"out", "resume", "keep_checkpoints", "tracker", "save_every", "data", "eval_data", "model"}
@@ -175,7 +183,10 @@ def _enter(out: Path, config: TrainConfig) -> None:
         raise ConfigError(f"{out} is a file; --out needs a folder")
     if not config.resume and (out / "config.json").exists():
         raise ConfigError(f"{out} holds a run already: add --resume to go on with it, or give another --out")
-    make_folder(out)
+    try:
+        make_folder(out)
+    except OSError as error:
+        raise storage_error(error, "making the run's folder", out) from error
 
 
 def _free_bytes(device: torch.device) -> int:
@@ -343,10 +354,22 @@ def _start_tracker(accelerator: Accelerator, config: TrainConfig) -> None:
 
 
 def _save(backbone: Backbone, folder: Path) -> None:
-    """Write the model beside its final place and swap it in, so that the folder is whole at any time."""
-    fresh = folder.with_name(".model.tmp")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    loading.save_model(backbone, fresh)
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
+    """Write the model beside its final place and put it there in one step: model/ is whole, or not there."""
+    fresh, old = folder.with_name(".model.tmp"), folder.with_name(".model.old")
+    try:
+        for left in (fresh, old):
+            if exists(left):
+                remove_tree(left)
+        fresh.mkdir()
+        loading.save_model(backbone, fresh)
+        for path in fresh.iterdir():
+            sync_file(path)
+        sync_folder(fresh)
+        if exists(folder):  # of a run that was complete and is now trained further
+            rename(folder, old)
+        rename(fresh, folder)
+        sync_folder(folder.parent)
+        if exists(old):
+            remove_tree(old)
+    except OSError as error:
+        raise storage_error(error, "saving the model", folder, more="The last checkpoint holds its weights.") from error

@@ -189,6 +189,16 @@ def sync_folder(path: Path) -> None:
             os.close(descriptor)
 
 
+def sync_file(path: Path) -> None:
+    """Make the contents of a file that somebody else wrote last."""
+    with named(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and those above it that are missing, and make each new name last."""
     missing = []

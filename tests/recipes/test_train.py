@@ -1,0 +1,215 @@
+"""train() from a file to a model, in every mode: what it leaves, and what must hold at its first step."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from pairwright import TrainConfig, train
+from pairwright.errors import ConfigError
+from pairwright.recipes.display import Display
+from tests.tiny import lines, pair_rows, write_model, write_rows
+
+
+class Heard(Display):
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def line(self, start: str) -> str:
+        return next(line for line in self.lines if line.startswith(start))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    # bitsandbytes packs blocks of 64 weights
+    return write_model(tmp_path_factory.mktemp("model"), hidden=64)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_rows(tmp_path_factory.mktemp("data") / "pairs.jsonl", pair_rows(24))
+
+
+@pytest.fixture(scope="module")
+def adapter(model, data, tmp_path_factory):
+    """An adapter that was trained, and so changes the model."""
+    out = tmp_path_factory.mktemp("runs") / "first"
+    config = TrainConfig(str(model), str(data), str(out), method="sft", tuning="lora", steps=3, learning_rate=0.05)
+    return train(config, Display(quiet=True)).model
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PAIRWRIGHT_CACHE", str(tmp_path / "cache"))
+
+
+def run(model, data, out, heard=None, **settings):
+    standard = dict(steps=4, pairs_per_step=4, learning_rate=1e-2, sample_prompts=1, sample_tokens=4)
+    config = TrainConfig(str(model), str(data), str(out), **{**standard, **settings})
+    return train(config, heard or Display(quiet=True))
+
+
+MODES = [
+    ("full", "cache", False),
+    ("full", "live", False),
+    ("lora", "cache", False),
+    ("lora", "live", False),
+    ("qlora", "cache", False),
+    ("qlora", "live", False),
+    ("lora", "cache", True),
+    ("lora", "live", True),
+    ("qlora", "cache", True),
+    ("qlora", "live", True),
+]
+
+
+@pytest.mark.parametrize(
+    ("tuning", "reference", "continued"), MODES, ids=[f"{t} {r}{' continued' * c}" for t, r, c in MODES]
+)
+def test_every_mode_starts_at_zero_and_learns(model, adapter, data, tmp_path, tuning, reference, continued):
+    """Rewards of exactly 0 and a loss of ln 2 before the first update; less loss after some."""
+    start = adapter if continued else model
+    result = run(start, data, tmp_path / "run", tuning=tuning, reference=reference, steps=8, eval_every=8)
+    entries = lines(result.out / "metrics.jsonl")
+    before, first = entries[0], entries[1]
+    assert (before["step"], first["step"]) == (0, 1)
+    for entry, prefix in ((before, "eval_"), (first, "")):
+        for name in ("rewards/chosen", "rewards/rejected", "rewards/margins"):
+            assert entry[f"{prefix}{name}"] == 0.0, (prefix, name)
+        assert entry[f"{prefix}rewards/accuracies"] == 0.5
+        assert entry[f"{prefix}loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert entries[-2]["loss"] < 0.6 and entries[-2]["rewards/margins"] > 0.1
+
+
+def test_what_full_tuning_leaves(model, data, tmp_path):
+    result = run(model, data, tmp_path / "run", tuning="full")
+    assert {p.name for p in result.out.iterdir()} >= {
+        "config.json",
+        "metrics.jsonl",
+        "timings.jsonl",
+        "samples.jsonl",
+        "checkpoints",
+        "model",
+    }
+    assert not [p.name for p in result.out.iterdir() if p.name.startswith(".")]
+    trained = AutoModelForCausalLM.from_pretrained(result.model)
+    before = AutoModelForCausalLM.from_pretrained(model)
+    assert trained.config._attn_implementation == before.config._attn_implementation
+    moved = [not torch.equal(a, b) for a, b in zip(trained.parameters(), before.parameters())]
+    assert all(moved)
+    assert AutoTokenizer.from_pretrained(result.model)("w1 w2").input_ids == [4, 5]
+    assert len(lines(result.out / "metrics.jsonl")) == 4 + 5  # steps, and evaluations at 0 and after each of the four
+    assert [e["step"] for e in lines(result.out / "samples.jsonl")] == [0, 1, 2, 3, 4]
+
+
+def test_what_lora_leaves(model, data, tmp_path):
+    result = run(model, data, tmp_path / "run", tuning="lora")
+    assert (result.model / "adapter_model.safetensors").is_file() and not list(result.model.glob("model*.safetensors"))
+    trained = AutoPeftModelForCausalLM.from_pretrained(result.model)
+    ids = torch.arange(3, 20)[None]
+    with torch.no_grad(), trained.disable_adapter():
+        without = trained(input_ids=ids).logits
+    with torch.no_grad():
+        assert not torch.allclose(trained(input_ids=ids).logits, without, atol=1e-3)
+
+
+def test_the_saved_model_is_the_one_that_was_evaluated(model, data, tmp_path):
+    """The last evaluation's mean log-probability of the chosen answers, computed anew by transformers alone."""
+    held_out = write_rows(tmp_path / "held.jsonl", pair_rows(6, seed=9))
+    result = run(model, data, tmp_path / "run", tuning="full", eval_data=str(held_out))
+    trained, tokenizer = AutoModelForCausalLM.from_pretrained(result.model), AutoTokenizer.from_pretrained(result.model)
+    found = []
+    for row in lines(held_out):
+        prompt = tokenizer(row["prompt"]).input_ids
+        answer = [*tokenizer(row["chosen"]).input_ids, tokenizer.eos_token_id]
+        with torch.no_grad():
+            logits = trained(input_ids=torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+        found.append(sum(float(logits[len(prompt) - 1 + i, token]) for i, token in enumerate(answer)))
+    assert result.metrics["eval_logps/chosen"] == pytest.approx(np.mean(found), abs=1e-3)
+
+
+def test_ten_more_rows_compute_ten(model, data, tmp_path):
+    settings = dict(epochs=1.0, steps=None, eval_fraction=0.0)
+    run(model, data, tmp_path / "first", heard := Heard(), **settings)
+    assert re.match(r"reference: 24 examples computed, 0 found", heard.line("reference"))
+    more = write_rows(tmp_path / "more.jsonl", lines(data) + pair_rows(10, seed=5))
+    run(model, more, tmp_path / "second", heard := Heard(), **settings)
+    assert re.match(r"reference: 10 examples computed, 24 found", heard.line("reference"))
+
+
+def test_the_same_seed_gives_the_same_bits(model, data, tmp_path):
+    first, again = (run(model, data, tmp_path / name, tuning="lora", lora_dropout=0.1) for name in ("a", "b"))
+    for name in ("metrics.jsonl", "samples.jsonl", "model/adapter_model.safetensors"):
+        assert (first.out / name).read_bytes() == (again.out / name).read_bytes(), name
+    other = run(model, data, tmp_path / "c", tuning="lora", lora_dropout=0.1, seed=1)
+    assert (other.out / "metrics.jsonl").read_bytes() != (first.out / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("tokens", [1, 60, 10_000])
+def test_micro_batches_do_not_change_the_run(model, data, tmp_path, tokens):
+    settings = dict(tuning="full", learning_rate=1e-3, nll_weight=0.5, options={"label_smoothing": 0.1})
+    whole = run(model, data, tmp_path / "whole", **settings)
+    cut = run(model, data, tmp_path / "cut", tokens_per_batch=tokens, **settings)
+    for one, other in zip(lines(whole.out / "metrics.jsonl"), lines(cut.out / "metrics.jsonl"), strict=True):
+        assert one.keys() == other.keys()
+        for name in {"loss", "eval_loss", "grad_norm", "rewards/margins", "eval_rewards/margins"} & one.keys():
+            assert one[name] == pytest.approx(other[name], abs=2e-5, rel=1e-4), name
+
+
+def test_the_first_batch_is_compared_and_the_difference_said(model, data, tmp_path):
+    run(model, data, tmp_path / "run", heard := Heard())
+    said = heard.line("check")
+    assert float(re.search(r"by (\S+) a token", said)[1]) < 1e-5
+
+
+def test_config_holds_what_is_needed_to_run_again(model, data, tmp_path):
+    result = run(model, data, tmp_path / "run", options={"beta": 0.3}, tuning="full")
+    kept = json.loads((result.out / "config.json").read_text())
+    again = train(TrainConfig(**{**kept["config"], "out": str(tmp_path / "again")}), Display(quiet=True))
+    assert (again.out / "metrics.jsonl").read_bytes() == (result.out / "metrics.jsonl").read_bytes()
+    assert kept["config"]["options"] == {"beta": 0.3}
+    assert set(kept["versions"]) >= {"pairwright", "torch", "transformers", "peft"}
+
+
+def test_tensorboard_gets_the_metrics(model, data, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    result = run(model, data, tmp_path / "run", tracker="tensorboard")
+    events = EventAccumulator(str(next(result.out.rglob("events.out.tfevents*")).parent)).Reload()
+    logged = [(event.step, event.value) for event in events.Scalars("loss")]
+    written = [(e["step"], e["loss"]) for e in lines(result.out / "metrics.jsonl") if "loss" in e]
+    assert [step for step, _ in logged] == [1, 2, 3, 4] == [step for step, _ in written]
+    assert [v for _, v in logged] == pytest.approx([v for _, v in written])
+
+
+def test_sft_counts_tokens_and_learns(model, data, tmp_path):
+    result = run(model, data, tmp_path / "run", method="sft", tuning="full", steps=10, eval_every=10)
+    entries = lines(result.out / "metrics.jsonl")
+    assert entries[0]["eval_loss"] == pytest.approx(5.8, abs=0.1)  # random weights: worse than ln 128 = 4.85
+    assert entries[-1]["eval_loss"] < entries[0]["eval_loss"] - 0.2
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"learning_rate": -1.0}, "--learning-rate is -1.0; it must be above 0"),
+        ({"eval_fraction": 1.0}, r"--eval-fraction is 1.0; it must lie in \[0, 1\)"),
+        ({"method": "dpoo"}, "there is no method 'dpoo'; there are dpo, sft"),
+        ({"options": {"betta": 1}}, "Its options are: beta, label_smoothing"),
+        ({"method": "sft", "nll_weight": 1.0}, "sft is that likelihood"),
+    ],
+)
+def test_settings_that_cannot_be_meant(model, data, tmp_path, settings, said):
+    with pytest.raises(ConfigError, match=said):
+        run(model, data, tmp_path / "run", **settings)
