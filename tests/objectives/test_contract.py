@@ -48,11 +48,11 @@ def draw(seed: int, dtype=torch.float32, spread: float = 5.0) -> torch.Tensor:
 
 
 def pairs(reference: bool, dtype=torch.float32, spread: float = 5.0) -> Pairs:
-    """With labels that are rather right than wrong, and ratings that agree with them."""
+    """With ratings that rank as the pairs do."""
     one, two, three, four = (draw(seed, dtype, spread) for seed in range(4))
     references = (three, four) if reference else (None, None)
     ratings = torch.linspace(1, 5, N, dtype=dtype)
-    return Pairs(one, two, TOKENS, TOKENS.flip(0), *references, ratings.flip(0) / 10 + 0.5, ratings + 1, ratings / 2)
+    return Pairs(one, two, TOKENS, TOKENS.flip(0), *references, ratings + 1, ratings / 2)
 
 
 def answers(reference: bool, dtype=torch.float32, spread: float = 5.0) -> Answers:
@@ -234,13 +234,25 @@ def test_a_missing_reference_is_refused(module, options):
 
 @each_variant(PAIRS)
 def test_only_what_an_objective_reads_it_needs(module, options):
-    """Labels and ratings are of some data only: without them the loss is a number, or the message names them."""
-    bare = dataclasses.replace(made(module), label=None, rating_chosen=None, rating_rejected=None)
-    if getattr(options, "variant", None) == "reward_aware":
+    """Ratings are of some data only: without them the loss is a number, or the message names them, and the objective
+    says so before."""
+    bare = dataclasses.replace(made(module), rating_chosen=None, rating_rejected=None)
+    if hasattr(module, "needs_ratings") and module.needs_ratings(options):
         with pytest.raises(ValueError, match="needs ratings of both answers"):
             module.loss(bare, options)
     else:
         assert torch.isfinite(module.loss(bare, options)).all()
+
+
+@each(PAIRS)
+def test_swapped_pairs_are_pairs_with_their_sides_changed(module):
+    inputs = made(module)
+    back = inputs.swapped().swapped()
+    for name, value in tensors(inputs).items():
+        assert getattr(back, name) is value
+    assert inputs.swapped().chosen is inputs.rejected
+    assert inputs.swapped().rating_rejected is inputs.rating_chosen
+    assert inputs.swapped().ref_chosen is inputs.ref_rejected
 
 
 @each_variant(PAIRS)

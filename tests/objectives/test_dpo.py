@@ -85,37 +85,6 @@ def test_rewards_are_beta_times_the_log_ratio():
     assert rewards_of(dpo, pair(3, -2), beta=0.5) == pytest.approx((1.5, -1.0))
 
 
-# Soft labels
-
-
-@pytest.mark.parametrize(
-    ("label", "options", "expected"),
-    [
-        (1, {}, 0.313262),
-        (0, {}, 1.313262),  # the pair is the other way round
-        (0.75, {}, 0.563262),  # 0.75 * 0.313262 + 0.25 * 1.313262
-        (0.5, {}, 0.813262),  # a tie
-        (1, {"label_smoothing": 0.1}, 0.413262),  # as if it had no label
-        (0.75, {"label_smoothing": 0.1}, 0.613262),  # 0.1 + 0.8 * 0.75 = 0.7
-    ],
-)
-def test_soft_labels(label, options, expected):
-    assert loss_of(dpo, pair(1, -1, label=label), beta=0.5, **options) == pytest.approx(expected, abs=1e-6)
-
-
-def test_a_label_of_0_is_the_swapped_pair():
-    found = loss_of(dpo, pair(2, -3, label=0), beta=0.5)
-    assert found == pytest.approx(loss_of(dpo, pair(-3, 2, label=1), beta=0.5), abs=1e-12)
-
-
-def test_a_soft_label_rests_where_the_model_believes_it_as_much():
-    """s(beta D) = 0.8 at beta D = log 4. A tie rests where nothing has been learned."""
-    at = math.log(4) / 0.5
-    assert gradients_of(dpo, pair(at, 0, label=0.8), beta=0.5) == pytest.approx((0, 0), abs=1e-12)
-    assert gradients_of(dpo, pair(0, 0, label=0.5), beta=0.5) == pytest.approx((0, 0), abs=1e-12)
-    assert gradients_of(dpo, pair(1, 0, label=0.5), beta=0.5)[0] > 0
-
-
 # Per token
 
 

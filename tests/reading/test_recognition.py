@@ -31,6 +31,7 @@ def write(tmp_path, rows, name="a.jsonl"):
         ({"conversations": [], "chosen": {}, "rejected": {}}, Preference, "sharegpt-preference"),
         ({"chosen_messages": [], "rejected_messages": []}, Preference, "messages-preference"),
         ({"instruction": "a", "input": "", **PAIR}, Preference, "alpaca-preference"),
+        ({"prompt": "a", "responses": [], "votes": []}, Preference, "annotated"),
         ({"prompt": "a", "completion": "b"}, Demonstration, "prompt-completion"),
         ({"messages": []}, Demonstration, "messages"),
         ({"text": "a"}, Demonstration, "text"),
@@ -80,7 +81,6 @@ def test_demonstrations_where_preferences_are_asked(tmp_path):
         ({"prompt": "a", "completion": "b", "label": False}, "answers each labelled good or bad"),
         ({"messages": SAID, "label": 1}, "answers each labelled good or bad"),
         ({"instruction": "a", "completions": [{"response": "b"}]}, "several completions of a prompt"),
-        ({"prompt": "a", "responses": ["b"], "votes": []}, "answers with the votes of annotators"),
         ({"prompt": "a", "steps": ["b"]}, "solutions in steps"),
         ({"file": "a", "line": 1, "offset": 0, "reason": "b", "raw": "c"}, "Pairwright's own quarantine file"),
     ],
@@ -102,6 +102,7 @@ def test_unknown_columns_are_shown_with_what_would_fit():
         "    conversations, chosen, rejected\n"
         "    chosen_messages, rejected_messages\n"
         "    instruction, chosen, rejected\n"
+        "    prompt, responses, votes\n"
         "and a row of demonstrations\n"
         "    prompt, completion\n"
         "    messages\n"
@@ -141,6 +142,20 @@ def test_columns_that_nobody_reads_are_said(tmp_path):
         "non_preferred_output": [{"role": "assistant", "content": "Go"}],
     }
     assert read(write(tmp_path, [row]), Preference).notes[-1] == "columns not used: input.parallel_tool_calls"
+
+
+def test_columns_of_pairs_are_read(tmp_path):
+    more = {"chosen_probability": 0.75, "score_chosen": 8, "score_rejected": 2.5}
+    report = read(write(tmp_path, [{"prompt": "a", **PAIR, **more}]), Preference)
+    (record,) = report.records
+    assert (record.label, record.score_chosen, record.score_rejected) == (0.75, 8.0, 2.5)
+    assert "not used" not in report.notes[-1]
+
+
+def test_what_votes_say_besides_is_named(tmp_path):
+    vote = {"annotator": "ann", "choice": 0, "reason": "shorter", "shown_order": [1, 0], "dimension": "helpful"}
+    report = read(write(tmp_path, [{"prompt": "a", "responses": ["b", "c"], "votes": [vote]}]), Preference)
+    assert report.notes[-1] == "columns not used: votes.dimension"
 
 
 def test_names_are_unique():

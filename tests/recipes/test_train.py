@@ -11,7 +11,7 @@ from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pairwright import TrainConfig, train
-from pairwright.errors import ConfigError
+from pairwright.errors import CheckpointError, ConfigError, DataError
 from pairwright.recipes.display import Display
 from tests.tiny import lines, pair_rows, write_model, write_rows
 
@@ -191,6 +191,41 @@ def test_tensorboard_gets_the_metrics(model, data, tmp_path):
     written = [(e["step"], e["loss"]) for e in lines(result.out / "metrics.jsonl") if "loss" in e]
     assert [step for step, _ in logged] == [1, 2, 3, 4] == [step for step, _ in written]
     assert [v for _, v in logged] == pytest.approx([v for _, v in written])
+
+
+RATED = {"variant": "reward_aware", "distance": "squared", "beta": 0.5}
+
+
+def test_pairs_without_ratings_are_dropped_where_ratings_are_compared(model, tmp_path):
+    """24 rows, of which 4 have one rating only and 4 none. The others' loss before training is (0 - 2)^2."""
+    rows = pair_rows(24)
+    for number, row in enumerate(rows):
+        row |= {"score_chosen": 5} if number < 20 else {}
+        row |= {"score_rejected": 3} if number < 16 else {}
+    data = write_rows(tmp_path / "rated.jsonl", rows)
+    result = run(model, data, tmp_path / "run", heard := Heard(), method="rpo", options=RATED, eval_fraction=0.25)
+    assert "  24 rows read = 16 kept + 0 quarantined + 8 dropped (8 no ratings of both answers)" in heard.lines
+    assert lines(result.out / "metrics.jsonl")[0]["eval_loss"] == pytest.approx(4.0)
+    run(model, data, tmp_path / "dpo", heard := Heard())  # needs none, and drops nothing
+    assert "  24 rows read = 24 kept + 0 quarantined + 0 dropped" in heard.lines
+
+
+def test_no_ratings_at_all_end_the_run_before_it_starts(model, data, tmp_path):
+    said = r"data: .* needs ratings of both answers \(columns score_chosen and score_rejected\), and no row has them\. "
+    with pytest.raises(DataError, match=said + r"Pairs without ratings fit dpo, dpop, hinge.*, and rpo with settings"):
+        run(tmp_path / "no model", data, tmp_path / "run", method="rpo", options=RATED)
+    run(model, data, tmp_path / "run", method="rpo", steps=1)  # the other variants take them
+
+
+def test_soft_labels_are_trained_on_and_survive_a_resume(model, tmp_path):
+    """Labels of 0.5 pull nothing where nothing is learned yet: the first step's gradient is 0."""
+    data = write_rows(tmp_path / "even.jsonl", [row | {"chosen_probability": 0.5} for row in pair_rows(12)])
+    result = run(model, data, tmp_path / "run", steps=2, eval_fraction=0.0)
+    first = lines(result.out / "metrics.jsonl")[0]
+    assert first["loss"] == pytest.approx(math.log(2)) and first["grad_norm"] == pytest.approx(0, abs=1e-6)
+    other = write_rows(tmp_path / "other.jsonl", [row | {"chosen_probability": 0.6} for row in pair_rows(12)])
+    with pytest.raises(CheckpointError, match=r"data \(tokens\)"):
+        run(model, other, tmp_path / "run", steps=2, eval_fraction=0.0, resume=True)
 
 
 def test_sft_counts_tokens_and_learns(model, data, tmp_path):

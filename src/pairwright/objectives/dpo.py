@@ -1,6 +1,6 @@
 """Direct preference optimisation: raise the chosen answer over the rejected one, relative to a reference.
 
-    loss = -p log s(beta M) - (1 - p) log s(-beta M),   s the logistic function
+    loss = -(1 - e) log s(beta M) - e log s(-beta M),   s the logistic function
 
     M = d_w - d_l                        Rafailov et al. 2023 (arXiv 2305.18290), equation 7
     M = d_w / |y_w| - d_l / |y_l|        length_normalised: Tulu 3 (2411.15124), after SimPO's average
@@ -11,9 +11,8 @@
     f'(e^d) = log 2 + log s(d)           js
     f'(e^d) = (e^((a-1) d) - 1) / (a-1)  alpha, with a = alpha_divergence; reverse_kl at a = 1, forward_kl at a = 0
 
-p is the probability that the chosen answer is the better one: e + (1 - 2e) label, where `label` is the pair's own (1
-where the data has none) and e = label_smoothing. Sure labels and e > 0 are conservative DPO (Mitchell's note on noisy
-preferences). The gradient is zero where s(beta M) = p.
+e is label_smoothing, 0 in plain DPO and above it in conservative DPO (Mitchell's note on noisy preferences): the
+gradient is zero where s(beta M) = 1 - e.
 """
 
 import math
@@ -71,13 +70,12 @@ def loss(pairs: Pairs, options: Options) -> Tensor:
     """(N,) loss of each pair, not averaged. Summed log-probabilities, means per token with length_normalised.
 
     By hand: d_w = 1, d_l = -1, beta 0.5: M = 2, loss = -log s(1) = 0.313262; with label_smoothing 0.1 it is
-    0.9 * 0.313262 + 0.1 * 1.313262 = 0.413262, and with a label of 0.75 0.75 * 0.313262 + 0.25 * 1.313262 = 0.563262.
+    0.9 * 0.313262 + 0.1 * 1.313262 = 0.413262.
     """
     chosen, rejected = _scores(pairs, options)
     scaled = _beta(options) * (chosen - rejected)
     e = options.label_smoothing
-    p = 1 - e if pairs.label is None else e + (1 - 2 * e) * pairs.label
-    return -p * logsigmoid(scaled) - (1 - p) * logsigmoid(-scaled)
+    return -(1 - e) * logsigmoid(scaled) - e * logsigmoid(-scaled)
 
 
 def rewards(pairs: Pairs, options: Options) -> tuple[Tensor, Tensor]:

@@ -33,8 +33,6 @@ class Pairs:
     ref_chosen: Tensor | None = None
     """(N,) log ref(y_w | x); None where the objective says REFERENCE = False."""
     ref_rejected: Tensor | None = None
-    label: Tensor | None = None
-    """(N,) probability in [0, 1] that the chosen answer is the better one; None where all labels are taken as sure."""
     rating_chosen: Tensor | None = None
     """(N,) what an annotator, judge or reward model gave y_w; None where the data has no ratings."""
     rating_rejected: Tensor | None = None
@@ -48,6 +46,19 @@ class Pairs:
         if self.ref_chosen is None or self.ref_rejected is None:
             raise ValueError("this objective compares with a reference, and none was given")
         return self.chosen - self.ref_chosen.detach(), self.rejected - self.ref_rejected.detach()
+
+    def swapped(self) -> "Pairs":
+        """The same pairs the other way round: each rejected answer as the chosen one."""
+        return Pairs(
+            chosen=self.rejected,
+            rejected=self.chosen,
+            chosen_tokens=self.rejected_tokens,
+            rejected_tokens=self.chosen_tokens,
+            ref_chosen=self.ref_rejected,
+            ref_rejected=self.ref_chosen,
+            rating_chosen=self.rating_rejected,
+            rating_rejected=self.rating_chosen,
+        )
 
     def ratings(self) -> tuple[Tensor, Tensor]:
         """Ratings of y_w and y_l, (N,) each."""

@@ -62,6 +62,10 @@ class Options:
             raise ValueError(f"distance is {self.distance!r}; it must be one of {', '.join(DISTANCES)}")
 
 
+def needs_ratings(options: Options) -> bool:
+    return options.variant == "reward_aware"
+
+
 def loss(pairs: Pairs, options: Options) -> Tensor:
     """(N,) loss of each pair, not averaged. Summed log-probabilities; iterative's likelihood is a mean per token.
 

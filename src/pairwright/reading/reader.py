@@ -1,12 +1,13 @@
 """Data to records: finds the rows, tells their format, makes the records, and accounts for every row.
 
 The conservation law: rows read = records kept + rows quarantined (with a reason each) + rows dropped by a named rule.
-The only such rule is the blank line. Records stay in the order of the files (by name) and of the rows in them.
+The rules are the blank line, votes without a majority, and what a method needs and a row lacks (`drop`). Records stay
+in the order of the files (by name) and of the rows in them.
 Leaves out: tokens, lengths, duplicates, quality (tokens/, audit/).
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -17,7 +18,7 @@ from pairwright.reading import quarantine as quarantine_file
 from pairwright.reading.containers import Container, locate
 from pairwright.reading.quarantine import Quarantined
 from pairwright.reading.recognition import SAMPLE, Columns, Format, named, recognise
-from pairwright.reading.rows import BLANK, Row, RowError
+from pairwright.reading.rows import BLANK, Dropped, Row, RowError
 from pairwright.records import Demonstration, Preference, Record, Source
 
 
@@ -46,6 +47,17 @@ class ReadReport:
         assert self.read == kept + aside + dropped, (
             f"{self.read} read, {kept} kept, {aside} quarantined, {dropped} dropped"
         )
+
+    def count_dropped(self, rule: str, rows: int = 1) -> None:
+        self.dropped[rule] = self.dropped.get(rule, 0) + rows
+
+    def drop(self, rule: str, unfit: Callable[[Any], bool]) -> None:
+        """Takes the records that are `unfit` out, and counts them under `rule`."""
+        kept = [record for record in self.records if not unfit(record)]
+        if len(kept) < len(self.records):
+            self.count_dropped(rule, len(self.records) - len(kept))
+        self.records = kept
+        self.check()
 
     def summary(self) -> dict[str, Any]:
         """The counts, the ten commonest reasons and the notes, ready for JSON."""
@@ -134,13 +146,15 @@ def _read_one(
         report.read += 1
         source = Source(container.name, row.line)
         if row.reason == BLANK:
-            report.dropped[BLANK] = report.dropped.get(BLANK, 0) + 1
+            report.count_dropped(BLANK)
         elif row.value is None or found is None:
             report.quarantined.append(Quarantined(source, row.offset, row.reason, row.raw))
         else:
             try:
                 report.records.append(_record(row.value, source, kind, found, usual))
                 unused.update(found.unused(row.value, kind))
+            except Dropped as rule:
+                report.count_dropped(str(rule))
             except RowError as error:
                 report.quarantined.append(Quarantined(source, row.offset, str(error), row.raw))
     if found:
@@ -185,9 +199,13 @@ def _said(name: str, found: Format, usual: type | None, kind: type, forced: bool
     return f"{name}: format {found.name} ({found.title}{what}), {how}{side}"
 
 
+_EMPTY = {True: "only blank lines", False: "no rows"}
+
+
 def _nothing(data: str, report: ReadReport) -> str:
     if not report.quarantined:
-        what = "only blank lines" if report.read else "no rows"
+        rules = ", ".join(f"{count:,} {rule}" for rule, count in report.dropped.items())
+        what = f"no row can be used ({rules})" if set(report.dropped) - {BLANK} else _EMPTY[report.read > 0]
         return f"{data}: {what} in {'this file' if len(report.files) == 1 else 'these files'}."
     first = "".join(f"\n  {row.source}: {row.reason}" for row in report.quarantined[:3])
     where = f"\n  All rows, with reasons: {report.quarantine}" if report.quarantine else ""

@@ -19,7 +19,9 @@ SAMPLE = 100
 """Rows from which a file's format is told."""
 
 OPTIONAL = ("weight", "tools", "chat_template_kwargs")
-"""Columns that every format may have; preferences may have `margin` too."""
+"""Columns that every format may have."""
+OF_PAIRS = ("margin", "chosen_probability", "score_chosen", "score_rejected")
+"""Columns that preferences may have besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,17 @@ class Format:
 
     def unused(self, row: Columns, kind: type) -> set[str]:
         """Names of the row's columns that this format does not read for records of `kind`."""
-        known = {*self.needs, *self.may, *OPTIONAL, *(("margin",) if kind is Preference else ())}
+        known = {*self.needs, *self.may, *OPTIONAL, *(OF_PAIRS if kind is Preference else ())}
         names = row.keys() - known
         if "input" in self.needs and isinstance(row.get("input"), dict):
             names |= {f"input.{key}" for key in row["input"].keys() - {"messages", "tools"}}
+        if "votes" in self.needs and isinstance(row.get("votes"), list):
+            names |= {f"votes.{key}" for vote in row["votes"] for key in vote.keys() - _OF_VOTES}
         return set(names)
+
+
+_OF_VOTES = {"annotator", "choice", "reason", "shown_order"}
+"""Keys of a vote that say nothing else about the pair than its choice does."""
 
 
 def has(row: Columns, *columns: str) -> bool:
@@ -90,6 +98,8 @@ FORMATS = (
            ("chosen_messages", "rejected_messages"), (), formats.messages_preference),
     Format("alpaca-preference", "Alpaca preference", Preference,
            ("instruction", "chosen", "rejected"), _ALPACA, formats.alpaca_preference),
+    Format("annotated", "votes of annotators", Preference,
+           ("prompt", "responses", "votes"), (), formats.annotated, either=True),
     Format("prompt-completion", "TRL prompt-completion", Demonstration,
            ("prompt", "completion"), (), formats.prompt_completion, _not_labelled, either=True),
     Format("messages", "conversations", Demonstration,
@@ -106,7 +116,6 @@ FORMATS = (
 OTHERS: tuple[tuple[str, Callable[[Columns], bool]], ...] = (
     ("answers each labelled good or bad, as KTO takes them", _labelled),
     ("several completions of a prompt with scores or a ranking", lambda row: has(row, "completions")),
-    ("answers with the votes of annotators", lambda row: has(row, "responses", "votes")),
     ("solutions in steps", lambda row: has(row, "steps")),
     ("Pairwright's own quarantine file", lambda row: has(row, "file", "offset", "reason") or has(row, "reason", "raw")),
 )

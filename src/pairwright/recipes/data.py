@@ -11,14 +11,16 @@ from pairwright.errors import ConfigError, DataError
 from pairwright.reading import ReadReport, read
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.display import Display, counter
-from pairwright.records import Demonstration, Preference
+from pairwright.recipes.methods import RECORDS, methods_for
+from pairwright.records import Preference
 from pairwright.tokens.chat import Encoded, encode
 from pairwright.tokens.rules import RULES
 from pairwright.tokens.sequences import Example
 from pairwright.training.files import write_json_atomic
 from pairwright.training.forwards import Objective
 
-RECORDS = {"pairs": Preference, "answers": Demonstration}
+UNRATED = "no ratings of both answers"
+"""Rule by which a pair is dropped when a method needs ratings."""
 LONGEST = 2048
 """Default max_length where the model could take more."""
 
@@ -46,10 +48,24 @@ def read_files(
     for part, (data, split) in files.items():
         aside = out / f"quarantine-{part}.jsonl" if first else None
         reports[part] = report = read(data, kind, format=config.format, split=split, quarantine=aside)
+        if objective.needs_ratings:
+            _keep_rated(report, f"{part}: {data}", config.method)
         display.say(f"{part}: {data} ({report.format})")
         for line in report.lines():
             display.say(f"  {line.strip()}")
     return reports
+
+
+def _keep_rated(report: ReadReport, name: str, method: str) -> None:
+    """Drop pairs without ratings. Raises DataError where none has them."""
+    if not any(record.rated for record in report.records):
+        others = ", ".join(other for other in methods_for(Preference) if other != method)
+        raise DataError(
+            f"{name}: {method} with these settings needs ratings of both answers (columns score_chosen and "
+            f"score_rejected), and no row has them. Pairs without ratings fit {others}, and {method} with settings "
+            "that do not compare them."
+        )
+    report.drop(UNRATED, lambda record: not record.rated)
 
 
 def tokenise(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib
 import json
 import math
 import platform
@@ -23,6 +22,7 @@ from pairwright.backbone.reference import Cache, default_path, reference_sums
 from pairwright.backbone.reference_live import cached_references, live_references
 from pairwright.errors import ConfigError, MissingExtraError
 from pairwright.planning import memory
+from pairwright.recipes import methods
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.data import Data, read_files, tokenise
 from pairwright.recipes.display import Display, counter
@@ -146,12 +146,10 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
 
 def make_objective(config: TrainConfig) -> Objective:
     """The objective that `config.method` names, with its options. Raises ConfigError."""
-    folder = Path(__file__).parent.parent / "objectives"
     name = config.method.replace("-", "_")
-    if not (folder / f"{name}.py").is_file() or name in ("inputs", "__init__"):
-        known = sorted(p.stem for p in folder.glob("[!_]*.py") if p.stem != "inputs")
-        raise ConfigError(f"there is no method {config.method!r}; there are {', '.join(known)}")
-    module = importlib.import_module(f"pairwright.objectives.{name}")
+    if name not in methods.names():
+        raise ConfigError(f"there is no method {config.method!r}; there are {', '.join(methods.names())}")
+    module = methods.module(name)
     try:
         options = module.Options(**config.options)
     except (TypeError, ValueError) as error:
@@ -254,6 +252,8 @@ def _fingerprint(config: TrainConfig, backbone: Backbone, data: Data, steps: int
     digest = hashlib.sha256()
     for example in (*data.train, *data.held_out):
         digest.update(f"{example.weight} {example.margin}".encode())
+        if example.label is not None or example.scores is not None:
+            digest.update(f" {example.label} {example.scores}".encode())
         for s in example.sequences:
             digest.update(s.ids.tobytes() + s.supervised.tobytes())
     return {

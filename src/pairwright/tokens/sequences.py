@@ -39,3 +39,7 @@ class Example:
     source: Source
     weight: float = 1.0
     margin: float | None = None
+    label: float | None = None
+    """Probability in [0, 1] that the first answer is the better one; None where the data is sure of it."""
+    scores: tuple[float, float] | None = None
+    """Ratings of the first and the second answer, where the data has both."""
