@@ -73,4 +73,18 @@ class Demonstration:
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-Record = Preference | Demonstration
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One answer that was judged by itself."""
+
+    prompt: Text
+    completion: Text
+    label: bool
+    """True for a good answer, False for a bad one."""
+    source: Source
+    weight: float = 1.0
+    tools: tuple[Mapping[str, Any], ...] | None = None
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+Record = Preference | Demonstration | Rating

@@ -5,7 +5,7 @@ import pytest
 from pairwright.reading import formats
 from pairwright.reading.prompts import part_text
 from pairwright.reading.rows import Dropped, RowError
-from pairwright.records import Demonstration, Message, Preference, Source
+from pairwright.records import Demonstration, Message, Preference, Rating, Source
 
 HERE = Source("a.jsonl", 3)
 TOOL = {"type": "function", "function": {"name": "clock"}}
@@ -97,6 +97,53 @@ VOTE = [{"annotator": "ann", "choice": 0}]
 def test_votes_that_cannot_be_used(responses, votes, reason):
     with pytest.raises(RowError, match=f"^{reason}"):
         formats.annotated({"prompt": "a", "responses": responses, "votes": votes}, HERE)
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [(True, True), (False, False), (1, True), (0, False), ("true", True), ("False", False), ("1.0", True), (0.0, False)],
+)
+def test_labels(given, label):
+    row = {"prompt": "a", "completion": "b", "label": given, "weight": 0.5}
+    assert formats.labelled(row, HERE) == Rating("a", "b", label, HERE, 0.5)
+
+
+def test_a_label_is_of_what_follows_the_last_user_turn():
+    tool = says("tool", "12")
+    said = [says("user", "Hi"), says("assistant", "Hello"), says("user", "Sum?"), says("assistant", "Look"), tool]
+    found = formats.labelled_messages({"messages": [*said, says("assistant", "12")], "label": False}, HERE)
+    assert found == Rating(
+        (user("Hi"), bot("Hello"), user("Sum?")), (bot("Look"), Message("tool", "12"), bot("12")), False, HERE
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"prompt": "a", "completion": "b", "label": None}, "column 'label' is null, true or false expected"),
+        ({"prompt": "a", "completion": "b"}, "column 'label' is missing"),
+        ({"prompt": "a", "completion": "b", "label": 2}, r"column 'label' holds a number \(2\), true or false expected"),
+        ({"prompt": "a", "completion": "b", "label": "good"}, "column 'label' holds text"),
+        ({"prompt": "", "completion": "b", "label": True}, "column 'prompt' is empty"),
+        ({"prompt": "a", "completion": " ", "label": True}, "column 'completion' is only white space"),
+    ],
+)
+def test_labelled_rows_that_cannot_be_used(row, reason):
+    with pytest.raises(RowError, match=f"^{reason}"):
+        formats.labelled(row, HERE)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ([says("assistant", "Hello")], "'messages' holds no user turn; nothing asks for the answer"),
+        ([says("user", "Hi")], "'messages' holds no answer after the prompt"),
+        ([says("user", "Hi"), says("assistant", "")], "'messages' holds an empty assistant turn"),
+    ],
+)
+def test_labelled_conversations_that_cannot_be_used(said, reason):
+    with pytest.raises(RowError, match=f"^{reason}"):
+        formats.labelled_messages({"messages": said, "label": True}, HERE)
 
 
 def test_optional_columns_may_be_null():

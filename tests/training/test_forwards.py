@@ -7,11 +7,12 @@ import pytest
 import torch
 from tests.tiny import tokens, uniform
 
-from pairwright.objectives import dpo, hinge, ipo, r_dpo, robust, rpo, sft
+from pairwright.objectives import dpo, hinge, ipo, kto, r_dpo, robust, rpo, sft
 from pairwright.objectives.inputs import Pairs
 from pairwright.records import Source
+from pairwright.tokens.labelled import with_mismatched
 from pairwright.tokens.sequences import Example
-from pairwright.training.forwards import Objective, forward, pair_losses
+from pairwright.training.forwards import Objective, forward, log_ratio_sum, pair_losses, passes
 
 TOKEN = 4.110874
 """ln 61"""
@@ -160,6 +161,56 @@ def test_ratings_reach_the_objective():
     assert out.losses.tolist() == pytest.approx([4.0, 4.0], abs=1e-4)
     with pytest.raises(ValueError, match="needs ratings of both answers"):
         forward(uniform(), objective, even, [rated, FIRST])
+
+
+# Labelled answers
+
+KTO = Objective(kto, kto.Options(beta=0.5, desirable_weight=2.0, undesirable_weight=3.0))
+GOOD = Example((FIRST.sequences[0],), FIRST.source, label=1.0)
+BAD = Example((SECOND.sequences[1],), SECOND.source, label=0.0)
+
+
+def apart(batch, built):
+    """References such that d = 3 for the answer of 2 tokens and d = -1 for that of 4."""
+    known = {2: -2 * TOKEN - 3, 4: -4 * TOKEN + 1}
+    return torch.tensor([known[int(s.supervised.sum())] for e in batch for s in e.sequences])
+
+
+def test_labelled_answers():
+    """z0 = 1: beta (d - z0) = 1 for the good answer, 2 s(-1) = 0.537883; -1 for the bad one, 3 s(-1) = 0.806824."""
+    out = forward(uniform(), KTO, apart, [GOOD, replace(BAD, weight=2.0)], torch.tensor(1.0, dtype=torch.float64))
+    assert out.losses.tolist() == pytest.approx([0.537883, 2 * 0.806824], abs=1e-5)
+    assert {name: value.item() for name, value in out.metrics.items()} == {
+        "logps/chosen": pytest.approx(-2 * TOKEN, abs=1e-5),
+        "logps/rejected": pytest.approx(-4 * TOKEN, abs=1e-5),
+        "rewards/chosen": pytest.approx(1.5, abs=1e-5),
+        "rewards/rejected": pytest.approx(-0.5, abs=1e-5),
+        "desirable": 1,
+        "kl": 2.0,  # of two
+        "num_tokens": 6,
+    }
+
+
+def test_the_log_ratios_of_mismatched_answers_add_up():
+    """3 and -1, in one batch or two; no gradient, and the model's mode stays."""
+    for batches in ([[GOOD, BAD]], [[GOOD], [BAD]]):
+        for training in (True, False):
+            model = uniform()
+            model.model.train(training)
+            total = log_ratio_sum(model, apart, batches)
+            assert total.item() == pytest.approx(2.0, abs=1e-5) and total.dtype == torch.float64
+            assert not total.requires_grad and model.model.training is training
+    assert log_ratio_sum(uniform(), apart, []).item() == 0
+
+
+def test_what_goes_through_the_model():
+    pair = with_mismatched([GOOD, BAD], 0, 100)
+    assert passes(KTO, pair)[0] is pair
+    assert [e.sequences[0].ids.tolist() for e in passes(KTO, pair)[1]] == [
+        [3, 4, 5, 15, 16, 17, 18],
+        [11, 12, 13, 6, 7],
+    ]
+    assert passes(DPO, [FIRST]) == [[FIRST]]
 
 
 def test_demonstrations():

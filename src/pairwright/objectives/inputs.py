@@ -78,6 +78,30 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class Labelled:
+    """Input kind "labelled": one answer per example, good or bad by itself."""
+
+    logps: Tensor
+    """(N,) log pi(y | x)."""
+    tokens: Tensor
+    """(N,) |y|."""
+    label: Tensor
+    """(N,) bool, True for a good answer."""
+    kl: Tensor
+    """(N,) how far the policy is from the reference on answers to other prompts: one number for the whole optimiser
+    step, repeated. Not below 0."""
+    ref_logps: Tensor
+    """(N,) log ref(y | x)."""
+
+    def __post_init__(self) -> None:
+        _check_shapes(self, *(field.name for field in fields(self)))
+
+    def log_ratios(self) -> Tensor:
+        """d, (N,). No gradient reaches the reference."""
+        return self.logps - self.ref_logps.detach()
+
+
+@dataclass(frozen=True)
 class Answers:
     """Input kind "answers": one answer per example, to be imitated."""
 

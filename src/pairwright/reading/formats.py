@@ -1,7 +1,7 @@
-"""The public formats of preferences and demonstrations: one function for each, from a row's columns to a record.
+"""The public formats of preferences, labelled answers and demonstrations: a function for each, from a row to a record.
 
 Each refuses with RowError what cannot be used as it stands; none mends, guesses or leaves out.
-Leaves out: which format a file has (recognition.py); labelled answers, rankings and steps, which are named there.
+Leaves out: which format a file has (recognition.py); rankings and steps, which are named there.
 """
 
 import re
@@ -10,6 +10,7 @@ from typing import Any
 
 from pairwright.reading.messages import (
     Turn,
+    label,
     need,
     need_key,
     number,
@@ -23,7 +24,7 @@ from pairwright.reading.messages import (
 )
 from pairwright.reading.prompts import answer, demonstrated, part, part_text, prompt
 from pairwright.reading.rows import Dropped, RowError, describe
-from pairwright.records import Demonstration, Message, Preference, Source, Text
+from pairwright.records import Demonstration, Message, Preference, Rating, Source, Text
 
 Columns = Mapping[str, Any]
 
@@ -132,6 +133,23 @@ def messages(row: Columns, source: Source) -> Demonstration:
     return _demonstration(row, source, *demonstrated(said, "messages"))
 
 
+def labelled(row: Columns, source: Source) -> Rating:
+    """{prompt, completion, label}, both text or both messages."""
+    if isinstance(need(row, "prompt", "text or messages"), str):
+        text(row, "prompt")  # may not be blank: a label says whether this was a good answer to it
+    done = prompt_completion(row, source)
+    return _rating(row, source, done.prompt, done.completion)
+
+
+def labelled_messages(row: Columns, source: Source) -> Rating:
+    """{messages, label}: one conversation. The label is that of what follows the last user turn."""
+    said = turns(need(row, "messages", "a list of messages"), "messages")
+    start = 1 + max((at for at, turn in enumerate(said) if turn.message.role == "user"), default=-1)
+    if not start:
+        raise RowError("'messages' holds no user turn; nothing asks for the answer")
+    return _rating(row, source, prompt(said[:start], "messages"), answer(said[start:], "messages"))
+
+
 def plain_text(row: Columns, source: Source) -> Demonstration:
     """{text}: text to imitate from its first token on."""
     return _demonstration(row, source, "", text(row, "text"))
@@ -173,6 +191,10 @@ def _preference(row: Columns, source: Source, asked: Text, chosen: Text, rejecte
 
 def _demonstration(row: Columns, source: Source, asked: Text, completion: Text) -> Demonstration:
     return Demonstration(asked, completion, source, weight(row), tools(row.get("tools")), template_kwargs(row))
+
+
+def _rating(row: Columns, source: Source, asked: Text, completion: Text) -> Rating:
+    return Rating(asked, completion, label(row), source, weight(row), tools(row.get("tools")), template_kwargs(row))
 
 
 def _share(votes: Any) -> float:

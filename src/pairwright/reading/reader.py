@@ -17,9 +17,9 @@ from pairwright.errors import DataError
 from pairwright.reading import quarantine as quarantine_file
 from pairwright.reading.containers import Container, locate
 from pairwright.reading.quarantine import Quarantined
-from pairwright.reading.recognition import SAMPLE, Columns, Format, named, recognise
+from pairwright.reading.recognition import SAMPLE, Columns, Format, Kind, named, recognise
 from pairwright.reading.rows import BLANK, Dropped, Row, RowError
-from pairwright.records import Demonstration, Preference, Record, Source
+from pairwright.records import Demonstration, Preference, Rating, Record, Source
 
 
 @dataclass
@@ -93,7 +93,7 @@ class ReadReport:
 
 def read(
     data: str,
-    kind: type[Preference] | type[Demonstration],
+    kind: Kind,
     *,
     format: str | None = None,
     split: str = "train",
@@ -101,7 +101,8 @@ def read(
 ) -> ReadReport:
     """Reads a file, a folder of files or a hub data set (its `split`) as records of `kind`.
 
-    Preferences read as Demonstration give the chosen side. `format` forces a format by name; else each file's is told
+    Preferences read as Demonstration give the chosen side; read as Rating they stay preferences, each of which makes two
+    labelled answers (tokens/labelled.py). `format` forces a format by name; else each file's is told
     from its columns. Rows that can't be used go to `quarantine`, if given, and into the report in any case. Raises
     FormatError when columns fit no format or several, DataError when there is nothing to read or no row is usable,
     ConfigError when `quarantine` is a file that holds something else.
@@ -127,7 +128,7 @@ def read(
 
 
 def _read_one(
-    container: Container, kind: type, forced: Format | None, report: ReadReport, unused: Counter[str]
+    container: Container, kind: Kind, forced: Format | None, report: ReadReport, unused: Counter[str]
 ) -> Format | None:
     """Reads one container into the report; returns its format, None where no row could be parsed."""
     rows = container.rows(report.notes)
@@ -164,7 +165,7 @@ def _read_one(
     return found
 
 
-def _record(row: Columns, source: Source, kind: type, found: Format, usual: type | None) -> Record:
+def _record(row: Columns, source: Source, kind: Kind, found: Format, usual: type | None) -> Record:
     record = found.parse(row, source)
     answer = record.chosen if isinstance(record, Preference) else record.completion
     if usual is not None and type(answer) is not usual:
@@ -192,10 +193,16 @@ def _usual(found: Format, sample: Sequence[Columns]) -> type | None:
     return kinds.most_common(1)[0][0] if kinds else None
 
 
-def _said(name: str, found: Format, usual: type | None, kind: type, forced: bool) -> str:
+_PAIRS_AS: dict[type, str] = {
+    Demonstration: "the chosen side is learned from, the rejected one is not used",
+    Rating: "each pair makes two labelled answers, the chosen one good and the rejected one bad",
+}
+
+
+def _said(name: str, found: Format, usual: type | None, kind: Kind, forced: bool) -> str:
     how = "as asked" if forced else "told from the columns"
     what = f" of {_KINDS[usual]}" if usual and found.either else ""
-    side = "; the chosen side is learned from, the rejected one is not used" if found.kind is not kind else ""
+    side = f"; {_PAIRS_AS[kind]}" if found.kind is not kind else ""
     return f"{name}: format {found.name} ({found.title}{what}), {how}{side}"
 
 

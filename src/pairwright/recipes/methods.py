@@ -4,10 +4,11 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
-from pairwright.records import Demonstration, Preference
+from pairwright.reading.recognition import READS, Kind
+from pairwright.records import Demonstration, Preference, Rating
 
 FOLDER = Path(__file__).parent.parent / "objectives"
-RECORDS = {"pairs": Preference, "answers": Demonstration}
+RECORDS: dict[str, Kind] = {"pairs": Preference, "labelled": Rating, "answers": Demonstration}
 """What an objective's INPUT is read as."""
 
 
@@ -19,6 +20,6 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"pairwright.objectives.{name}")
 
 
-def methods_for(kind: type) -> list[str]:
-    """Names of the methods whose own kind of record this is."""
-    return [name for name in names() if RECORDS[module(name).INPUT] is kind]
+def methods_for(kind: Kind) -> list[str]:
+    """Names of the methods that take data of this kind."""
+    return [name for name in names() if kind in READS[RECORDS[module(name).INPUT]]]

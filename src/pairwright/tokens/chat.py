@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from pairwright.errors import ConfigError, DataError
-from pairwright.records import Preference, Record, Source
+from pairwright.records import Preference, Rating, Record, Source
 from pairwright.tokens import check, special, template
 from pairwright.tokens.assemble import TOO_LONG, Batch, Tokens, assemble
 from pairwright.tokens.rules import RULES, Unusable
@@ -167,14 +167,16 @@ def _draft(record: Record, style: Style, cut: int) -> Draft | None:
     if isinstance(record.prompt, str):
         return from_strings(record, style)
     shortened = shorten(part(record), cut)
-    if shortened is None:
-        return None
+    if shortened is None or (shortened[1] == "turns_cut" and isinstance(record, Rating)):
+        return None  # a label is that of the whole answer
     conversation, rule = shortened
     draft = from_messages(record, conversation, style)
     return Draft(draft.sides, draft.rules | ({rule} if rule else set()))
 
 
 def _example(record: Record, sequences: tuple[TokenSequence, ...]) -> Example:
+    if isinstance(record, Rating):
+        return Example(sequences, record.source, record.weight, label=float(record.label))
     if not isinstance(record, Preference):
         return Example(sequences, record.source, record.weight)
     one, other = record.score_chosen, record.score_rejected

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pairwright.backbone.load import Backbone
 from pairwright.backbone.policy import logprobs, sequence_sums
-from pairwright.objectives.inputs import Answers, Pairs
+from pairwright.objectives.inputs import Answers, Labelled, Pairs
 from pairwright.tokens import trie
+from pairwright.tokens.labelled import partners
 from pairwright.tokens.sequences import Example
 from pairwright.tokens.trie import Trie
-from pairwright.training.monitors import answer_metrics, pair_metrics
+from pairwright.training.monitors import answer_metrics, labelled_metrics, pair_metrics
 from pairwright.training.step import Forward
 
 References = Callable[[Sequence[Example], Trie], Tensor]
@@ -38,6 +40,14 @@ class Objective:
     def needs_ratings(self) -> bool:
         return hasattr(self.module, "needs_ratings") and self.module.needs_ratings(self.options)
 
+    @property
+    def labelled(self) -> bool:
+        return self.module.INPUT == "labelled"
+
+    def labels(self, examples: Sequence[Example]) -> np.ndarray | None:
+        """(n,) bool, where the examples of a step have to be mixed by their labels."""
+        return np.array([example.label == 1 for example in examples], bool) if self.labelled else None
+
     def total(self, examples: Sequence[Example]) -> float:
         """What a step over `examples` divides its summed loss by."""
         if self.per_token:
@@ -46,18 +56,67 @@ class Objective:
 
 
 def forward(
-    backbone: Backbone, objective: Objective, references: References | None, batch: Sequence[Example]
+    backbone: Backbone,
+    objective: Objective,
+    references: References | None,
+    batch: Sequence[Example],
+    kl: Tensor | None = None,
 ) -> Forward:
-    """Losses (n,) of the examples in `batch`, times their weights, and the sums of their metrics."""
+    """Losses (n,) of the examples in `batch`, times their weights, and the sums of their metrics. `kl` is () the
+    step's distance from the reference on mismatched answers, for the input kind that has them (log_ratio_sum)."""
     built = trie.build(batch)
     sums = sequence_sums(logprobs(backbone, built), built)
     tokens = torch.from_numpy(built.lengths()).to(sums.device)
-    weights = torch.tensor([example.weight for example in batch], dtype=torch.float32, device=sums.device)
-    if objective.module.INPUT == "answers":
-        answers = Answers(sums, tokens)
-        losses = objective.module.loss(answers, objective.options)
-        return Forward(losses * weights, answer_metrics(sums, tokens), len(built))
     reference = references(batch, built) if references is not None else None
+    kind = objective.module.INPUT
+    if kind == "answers":
+        losses, metrics = objective.module.loss(Answers(sums, tokens), objective.options), answer_metrics(sums, tokens)
+    elif kind == "labelled":
+        losses, metrics = _labelled(objective, sums, tokens, reference, batch, kl)
+    else:
+        losses, metrics = _pairs(objective, sums, tokens, reference, batch)
+    weights = torch.tensor([example.weight for example in batch], dtype=torch.float32, device=sums.device)
+    return Forward(losses * weights, metrics, len(built))
+
+
+def passes(objective: Objective, examples: Sequence[Example]) -> list[Sequence[Example]]:
+    """What goes through the model for a step over `examples`, each part in micro-batches of its own."""
+    return [examples, partners(examples)] if objective.labelled else [examples]
+
+
+@torch.no_grad()
+def log_ratio_sum(backbone: Backbone, references: References, batches: Sequence[Sequence[Example]]) -> Tensor:
+    """() float64 sum over all sequences of log pi - log ref, without dropout."""
+    training = backbone.model.training
+    total = torch.zeros((), dtype=torch.float64, device=backbone.device)
+    for batch in batches:
+        backbone.model.eval()
+        built = trie.build(batch)
+        sums = sequence_sums(logprobs(backbone, built), built)
+        total += (sums - references(batch, built)).double().sum()
+    backbone.model.train(training)
+    return total
+
+
+def _labelled(
+    objective: Objective,
+    sums: Tensor,
+    tokens: Tensor,
+    reference: Tensor | None,
+    batch: Sequence[Example],
+    kl: Tensor | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    assert reference is not None and kl is not None
+    label = torch.tensor([example.label == 1 for example in batch], device=sums.device)
+    answers = Labelled(sums, tokens, label, kl.to(sums.dtype).expand(len(batch)), reference)
+    rewards = objective.module.rewards(answers, objective.options)
+    metrics = labelled_metrics(sums, tokens, label, rewards, answers.kl)
+    return objective.module.loss(answers, objective.options), metrics
+
+
+def _pairs(
+    objective: Objective, sums: Tensor, tokens: Tensor, reference: Tensor | None, batch: Sequence[Example]
+) -> tuple[Tensor, dict[str, Tensor]]:
     ratings = _ratings(batch, sums.device)
     pairs = Pairs(
         chosen=sums[0::2],
@@ -69,10 +128,9 @@ def forward(
         rating_chosen=None if ratings is None else ratings[:, 0],
         rating_rejected=None if ratings is None else ratings[:, 1],
     )
-    losses = pair_losses(objective, pairs, _labels(batch, sums.device))
     rewards = objective.module.rewards(pairs, objective.options) if hasattr(objective.module, "rewards") else None
     metrics = pair_metrics(pairs.chosen, pairs.rejected, pairs.chosen_tokens, pairs.rejected_tokens, rewards)
-    return Forward(losses * weights, metrics, len(built))
+    return pair_losses(objective, pairs, _labels(batch, sums.device)), metrics
 
 
 def pair_losses(objective: Objective, pairs: Pairs, label: Tensor | None) -> Tensor:
