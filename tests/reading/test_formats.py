@@ -69,7 +69,7 @@ def test_votes_on_messages():
 @pytest.mark.parametrize("choices", [[0, 1], ["tie"], [0, 1, "tie"]])
 def test_evenly_split_votes_are_dropped_by_rule(choices):
     row = {"prompt": "a", "responses": ["b", "c"], "votes": [{"choice": choice} for choice in choices]}
-    with pytest.raises(Dropped, match="^no majority$"):
+    with pytest.raises(Dropped, match=r"^no majority$"):
         formats.annotated(row, HERE)
 
 
@@ -101,7 +101,16 @@ def test_votes_that_cannot_be_used(responses, votes, reason):
 
 @pytest.mark.parametrize(
     ("given", "label"),
-    [(True, True), (False, False), (1, True), (0, False), ("true", True), ("False", False), ("1.0", True), (0.0, False)],
+    [
+        (True, True),
+        (False, False),
+        (1, True),
+        (0, False),
+        ("true", True),
+        ("False", False),
+        ("1.0", True),
+        (0.0, False),
+    ],
 )
 def test_labels(given, label):
     row = {"prompt": "a", "completion": "b", "label": given, "weight": 0.5}
@@ -122,7 +131,10 @@ def test_a_label_is_of_what_follows_the_last_user_turn():
     [
         ({"prompt": "a", "completion": "b", "label": None}, "column 'label' is null, true or false expected"),
         ({"prompt": "a", "completion": "b"}, "column 'label' is missing"),
-        ({"prompt": "a", "completion": "b", "label": 2}, r"column 'label' holds a number \(2\), true or false expected"),
+        (
+            {"prompt": "a", "completion": "b", "label": 2},
+            r"column 'label' holds a number \(2\), true or false expected",
+        ),
         ({"prompt": "a", "completion": "b", "label": "good"}, "column 'label' holds text"),
         ({"prompt": "", "completion": "b", "label": True}, "column 'prompt' is empty"),
         ({"prompt": "a", "completion": " ", "label": True}, "column 'completion' is only white space"),

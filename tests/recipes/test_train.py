@@ -241,8 +241,8 @@ def labelled_rows(number: int, good: int) -> list[dict]:
 
 @pytest.mark.parametrize("reference", ["cache", "live"])
 def test_kto_starts_at_zero_and_learns(model, tmp_path, reference):
-    """At the start every log-ratio is exactly 0, z0 too, and every loss half its weight. 16 good and 8 bad answers, none
-    held out: weights 1 and 16 / 8 / (4 / 3) = 1.5, so (16 * 0.5 + 8 * 0.75) / 24 = 7 / 12 over an epoch."""
+    """At the start every log-ratio is exactly 0, z0 too, and every loss half its weight. 16 good and 8 bad answers,
+    none held out: weights 1 and 16 / 8 / (4 / 3) = 1.5, so (16 * 0.5 + 8 * 0.75) / 24 = 7 / 12 over an epoch."""
     data = write_rows(tmp_path / "labelled.jsonl", labelled_rows(24, 16))
     settings = dict(method="kto", reference=reference, pairs_per_step=24, steps=12, eval_fraction=0.0)
     result = run(model, data, tmp_path / "run", heard := Heard(), **settings, lora_dropout=0.1)
@@ -267,11 +267,11 @@ def test_kto_takes_pairs_and_holds_prompts_together(model, data, tmp_path):
 
 
 def test_a_kto_run_resumed_ends_with_the_same_bits(model, data, tmp_path):
-    whole = run(model, data, tmp_path / "whole", method="kto", steps=6)
-    first = run(model, data, tmp_path / "parts", method="kto", steps=6, save_every=3)
+    whole = run(model, data, tmp_path / "whole", method="kto", pairs_per_step=5, steps=6)
+    first = run(model, data, tmp_path / "parts", method="kto", pairs_per_step=5, steps=6, save_every=3)
     for path in (first.out / "checkpoints").glob("step-000006"):
         shutil.rmtree(path)
-    again = run(model, data, tmp_path / "parts", method="kto", steps=6, save_every=3, resume=True)
+    again = run(model, data, tmp_path / "parts", method="kto", pairs_per_step=5, steps=6, save_every=3, resume=True)
     for name in ("metrics.jsonl", "samples.jsonl", "model/adapter_model.safetensors"):
         assert (again.out / name).read_bytes() == (whole.out / name).read_bytes(), name
 
@@ -328,7 +328,7 @@ def test_sft_counts_tokens_and_learns(model, data, tmp_path):
     [
         ({"learning_rate": -1.0}, "--learning-rate is -1.0; it must be above 0"),
         ({"eval_fraction": 1.0}, r"--eval-fraction is 1.0; it must lie in \[0, 1\)"),
-        ({"method": "dpoo"}, "there is no method 'dpoo'; there are dpo, sft"),
+        ({"method": "dpoo"}, "there is no method 'dpoo'; there are dpo, dpop, "),
         ({"options": {"betta": 1}}, "Its options are: beta, label_smoothing"),
         ({"method": "sft", "nll_weight": 1.0}, "sft is that likelihood"),
     ],

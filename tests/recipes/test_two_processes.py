@@ -36,7 +36,14 @@ def test_two_processes_train_as_one(tmp_path, monkeypatch, tuning, method):
     model = write_model(tmp_path / "model")
     data = write_rows(tmp_path / "pairs.jsonl", pair_rows(13))
     held_out = write_rows(tmp_path / "held.jsonl", pair_rows(5, seed=3))
-    settings = dict(tuning=tuning, steps=7, pairs_per_step=3 if method == "dpo" else 5, learning_rate=3e-3, eval_every=3, sample_prompts=1)
+    settings = dict(
+        tuning=tuning,
+        steps=7,
+        pairs_per_step=3 if method == "dpo" else 5,
+        learning_rate=3e-3,
+        eval_every=3,
+        sample_prompts=1,
+    )
     paths = dict(model=str(model), data=str(data), eval_data=str(held_out))
     one = train(TrainConfig(**paths, method=method, out=str(tmp_path / "one"), **settings), Display(quiet=True))
 

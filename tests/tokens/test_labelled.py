@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from tests.tiny import examples, tokens
 
 from pairwright.errors import DataError
 from pairwright.records import Source
 from pairwright.tokens.labelled import from_pairs, partners, with_mismatched
 from pairwright.tokens.sequences import Example
-from tests.tiny import examples, tokens
 
 HERE = Source("made.jsonl", 1)
 

@@ -30,7 +30,8 @@ HIGHEST = 4 / 3
 @dataclass(frozen=True)
 class Options:
     beta: float = 0.1
-    """How strongly the policy is held to the reference: the reward is beta times the log-ratio. Above 0. (2402.01306)"""
+    """How strongly the policy is held to the reference: the reward is beta times the log-ratio. Above 0.
+    (2402.01306)"""
     desirable_weight: float | None = None
     """lambda_D, of good answers. Above 0. Default: from the numbers of good and bad answers, such that lambda_D times
     the good ones is 1 to 4/3 of lambda_U times the bad ones. (2402.01306)"""

@@ -101,9 +101,9 @@ def read(
 ) -> ReadReport:
     """Reads a file, a folder of files or a hub data set (its `split`) as records of `kind`.
 
-    Preferences read as Demonstration give the chosen side; read as Rating they stay preferences, each of which makes two
-    labelled answers (tokens/labelled.py). `format` forces a format by name; else each file's is told
-    from its columns. Rows that can't be used go to `quarantine`, if given, and into the report in any case. Raises
+    Preferences read as Demonstration give the chosen side; read as Rating they stay preferences, each of which makes
+    two labelled answers (tokens/labelled.py). `format` forces a format by name; else each file's is told from its
+    columns. Rows that can't be used go to `quarantine`, if given, and into the report in any case. Raises
     FormatError when columns fit no format or several, DataError when there is nothing to read or no row is usable,
     ConfigError when `quarantine` is a file that holds something else.
     """

@@ -17,9 +17,7 @@ def steps_per_epoch(examples: int, per_step: int) -> int:
     return math.ceil(examples / per_step)
 
 
-def step_indices(
-    step: int, examples: int, per_step: int, seed: int, labels: np.ndarray | None = None
-) -> np.ndarray:
+def step_indices(step: int, examples: int, per_step: int, seed: int, labels: np.ndarray | None = None) -> np.ndarray:
     """(<= per_step,) indices of the examples of optimiser step `step` (0-based). Each epoch has its own order; its
     last step takes what is left.
 
