@@ -24,7 +24,7 @@ REDUCTION = "examples"
 LEARNING_RATE = {"full": 5e-7, "lora": 5e-6, "qlora": 5e-6}
 
 HIGHEST = 4 / 3
-"""Good answers together should weigh from 1 to this many times what bad ones do. (2402.01306, section 4)"""
+"""Good answers together should weigh from 1 to this many times what bad ones do. (2402.01306)"""
 
 
 @dataclass(frozen=True)
