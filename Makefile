@@ -10,7 +10,7 @@ PIP    := -m pip install --disable-pip-version-check --root-user-action=ignore -
 ONE    := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs bench-env
+.PHONY: help setup demo test lint docs bench-env parity
 
 help:
 	@echo "make demo       train and evaluate the miniature, then write runs/demo/report.html (three to four minutes)"
@@ -19,6 +19,7 @@ help:
 	@echo "make docs       write docs/commands.md anew"
 	@echo "make setup      only make .venv ready"
 	@echo "make bench-env  make .bench ready: the same with TRL, for benchmarks/"
+	@echo "make parity     compare losses and gradients with TRL's (a minute)"
 
 setup: .venv/.ready
 
@@ -43,6 +44,9 @@ docs: setup
 	@$(VENV) docs/generate.py
 
 bench-env: .bench/.ready
+
+parity: bench-env
+	@$(ONE) $(BENCH) benchmarks/parity_trl.py
 
 # $(1): folder of the environment, $(2): extras. Where python3 comes without ensurepip (Debian's python3 without
 # python3-venv), the outer pip puts a pip into it. pip's warnings are shown when it fails; what a machine's own pip

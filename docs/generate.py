@@ -39,7 +39,7 @@ def commands() -> str:
         page = f"[{objective.name}](methods/{objective.name}.md)"
         parts += [
             f"#### {objective.name}",
-            f"{objective.summary} Takes {objective.input}, {reference}. More: {page}.",
+            f"{objective.summary} Takes {objective.data}, {reference}. More: {page}.",
             settings_table(own, {}) if own else "It has no settings of its own.",
         ]
     parts += [

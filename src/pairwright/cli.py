@@ -136,10 +136,10 @@ def _methods(words: Sequence[str]) -> None:
     from rich.table import Table
 
     table = Table(box=SIMPLE, pad_edge=False)
-    for heading in ("method", "input", "reference", "what it does"):
+    for heading in ("method", "data", "reference", "what it does"):
         table.add_column(heading, no_wrap=heading != "what it does")
     for objective in objectives():
-        table.add_row(objective.name, objective.input, "yes" if objective.reference else "no", objective.summary)
+        table.add_row(objective.name, objective.data, "yes" if objective.reference else "no", objective.summary)
     say(table)
 
 
@@ -185,6 +185,6 @@ def _translated(error: BaseException) -> PairwrightError | None:
 COMMANDS = {
     "train": Command("METHOD ...", "train a model: train dpo --model M --data F --out DIR", _train),
     "demo": Command("", "align the built-in miniature and write its report", _demo),
-    "methods": Command("", "list the methods, what each takes and needs", _methods),
+    "methods": Command("", "list the methods and the data that each takes", _methods),
     "report": Command("RUN", "write report.html and the model card of a run", _report),
 }

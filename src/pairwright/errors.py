@@ -32,7 +32,10 @@ class DataError(PairwrightError):
 
 
 class FormatError(DataError):
-    pass
+    def __init__(self, message: str, holds: tuple[type, ...] = ()) -> None:
+        super().__init__(message)
+        self.holds = holds
+        """Kinds of records that the data could be read as, where it is of the wrong kind."""
 
 
 class ModelError(PairwrightError):

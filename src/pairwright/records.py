@@ -49,6 +49,16 @@ class Preference:
     margin: float | None = None
     tools: tuple[Mapping[str, Any], ...] | None = None
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    label: float | None = None
+    """Probability in [0, 1] that `chosen` is the better one; None where the data is sure of it."""
+    score_chosen: float | None = None
+    """What an annotator, a judge or a reward model gave `chosen`, on any scale."""
+    score_rejected: float | None = None
+
+    @property
+    def rated(self) -> bool:
+        """Whether both answers have a rating."""
+        return self.score_chosen is not None and self.score_rejected is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +73,18 @@ class Demonstration:
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-Record = Preference | Demonstration
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One answer that was judged by itself."""
+
+    prompt: Text
+    completion: Text
+    label: bool
+    """True for a good answer, False for a bad one."""
+    source: Source
+    weight: float = 1.0
+    tools: tuple[Mapping[str, Any], ...] | None = None
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+Record = Preference | Demonstration | Rating

@@ -272,6 +272,9 @@ def test_adapter_dropout_is_off_in_a_live_reference():
     assert torch.equal(references(batch, built), references(batch, built))
     policy = [sequence_sums(logprobs(model, built), built) for _ in range(2)]
     assert not torch.equal(*policy)
+    model.model.eval()  # an evaluation stays one
+    references(batch, built)
+    assert not model.model.training
 
 
 def test_the_examples_have_more_than_one_token_kind():

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import pairwright.objectives
-from pairwright.objectives.inputs import Answers, Pairs
+from pairwright.objectives.inputs import Answers, Labelled, Pairs
 
 FOLDER = Path(pairwright.objectives.__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "inputs"))
@@ -23,23 +23,57 @@ N = 7
 TOKENS = torch.tensor([3, 1, 9, 4, 4, 2, 30])
 
 
-def draw(seed: int, dtype=torch.float32) -> torch.Tensor:
-    """(N,) log-probabilities of answers: -20 give or take 5."""
-    return torch.randn(N, generator=torch.Generator().manual_seed(seed), dtype=dtype) * 5 - 20
+VARIANTS = {
+    "dpo": (
+        {"label_smoothing": 0.2},
+        {"length_normalised": True},
+        {"f_divergence": "forward_kl"},
+        {"f_divergence": "js"},
+        {"f_divergence": "alpha"},
+    ),
+    "ipo": ({"reduction": "sum"},),
+    "rpo": (
+        {"variant": "iterative"},
+        {"variant": "reward_aware", "distance": "squared"},
+        {"variant": "reward_aware", "distance": "backward_kl"},
+        {"variant": "reward_aware", "distance": "forward_kl"},
+    ),
+}
+"""Settings with which an objective takes another formula; each keeps the contract as the defaults do."""
 
 
-def pairs(reference: bool, dtype=torch.float32) -> Pairs:
-    one, two, three, four = (draw(seed, dtype) for seed in range(4))
-    return Pairs(one, two, TOKENS, TOKENS.flip(0), *((three, four) if reference else (None, None)))
+def draw(seed: int, dtype=torch.float32, spread: float = 5.0) -> torch.Tensor:
+    """(N,) log-probabilities of answers: -20 give or take `spread`."""
+    return torch.randn(N, generator=torch.Generator().manual_seed(seed), dtype=dtype) * spread - 20
 
 
-def answers(reference: bool, dtype=torch.float32) -> Answers:
-    return Answers(draw(0, dtype), TOKENS)
+def pairs(reference: bool, dtype=torch.float32, spread: float = 5.0) -> Pairs:
+    """With ratings that rank as the pairs do."""
+    one, two, three, four = (draw(seed, dtype, spread) for seed in range(4))
+    references = (three, four) if reference else (None, None)
+    ratings = torch.linspace(1, 5, N, dtype=dtype)
+    return Pairs(one, two, TOKENS, TOKENS.flip(0), *references, ratings + 1, ratings / 2)
 
 
-MAKERS = {"pairs": pairs, "answers": answers}
-PULLED = {"pairs": (("chosen", -1), ("rejected", +1)), "answers": (("logps", -1),)}
-"""Fields with a gradient, and its sign: falling loss raises chosen and demonstrated answers, lowers rejected ones."""
+def answers(reference: bool, dtype=torch.float32, spread: float = 5.0) -> Answers:
+    return Answers(draw(0, dtype, spread), TOKENS)
+
+
+LABEL = torch.tensor([True, False, True, True, False, False, True])
+
+
+def labelled(reference: bool, dtype=torch.float32, spread: float = 5.0) -> Labelled:
+    return Labelled(draw(0, dtype, spread), TOKENS, LABEL, torch.full((N,), 0.5, dtype=dtype), draw(2, dtype, spread))
+
+
+MAKERS = {"pairs": pairs, "labelled": labelled, "answers": answers}
+PULLED = {
+    "pairs": (("chosen", -1), ("rejected", +1)),
+    "labelled": (("logps", torch.where(LABEL, -1, +1)),),
+    "answers": (("logps", -1),),
+}
+"""Fields with a gradient, and its sign: falling loss raises chosen, good and demonstrated answers, lowers rejected and
+bad ones."""
 
 
 def tensors(inputs) -> dict[str, torch.Tensor]:
@@ -47,16 +81,31 @@ def tensors(inputs) -> dict[str, torch.Tensor]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def made(module, dtype=torch.float32):
-    return MAKERS[module.INPUT](module.REFERENCE, dtype)
+def made(module, dtype=torch.float32, spread: float = 5.0):
+    return MAKERS[module.INPUT](module.REFERENCE, dtype, spread)
 
 
 def each(names=NAMES):
     return pytest.mark.parametrize("module", [pytest.param(MODULES[name], id=name) for name in names])
 
 
+def each_variant(names=NAMES):
+    """Every objective with its defaults, and with each of its VARIANTS."""
+    cases = [(name, settings) for name in names for settings in ({}, *VARIANTS.get(name, ()))]
+    return pytest.mark.parametrize(
+        ("module", "options"),
+        [
+            pytest.param(
+                MODULES[name], MODULES[name].Options(**settings), id="-".join([name, *map(str, settings.values())])
+            )
+            for name, settings in cases
+        ],
+    )
+
+
 def test_the_folder_is_seen():
     assert {"dpo", "sft"} <= set(NAMES)
+    assert set(VARIANTS) <= set(NAMES)
 
 
 @each()
@@ -81,71 +130,94 @@ def test_every_option_has_its_text(module):
         assert after.startswith('"""'), field.name
 
 
-@each()
+@each_variant()
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_one_loss_per_example(module, dtype):
-    loss = module.loss(made(module, dtype), module.Options())
+def test_one_loss_per_example(module, options, dtype):
+    loss = module.loss(made(module, dtype), options)
     assert loss.shape == (N,)
     assert loss.dtype == dtype
     assert torch.isfinite(loss).all()
 
 
-@each()
+@each_variant()
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_finite_at_extreme_log_ratios(module, sign):
-    """Log-ratios of +-10,000 in both directions: loss and gradient are numbers."""
+def test_finite_at_extreme_log_ratios(module, options, sign):
+    """Log-ratios of +-10,000 on either side: loss and gradient are numbers. No log-probability is above 0."""
     inputs = made(module)
-    far = {name: torch.full((N,), -2e4).requires_grad_() for name, _ in PULLED[module.INPUT]}
-    first = PULLED[module.INPUT][0][0]
-    far[first] = torch.full((N,), -2e4 + sign * 1e4).requires_grad_()
-    references = {name: torch.full((N,), -2e4) for name in ("ref_chosen", "ref_rejected") if name in tensors(inputs)}
-    loss = module.loss(dataclasses.replace(inputs, **far, **references), module.Options())
-    assert torch.isfinite(loss).all()
-    loss.sum().backward()
-    for value in far.values():
-        assert torch.isfinite(value.grad).all()
+    names = [name for name, _ in PULLED[module.INPUT]]
+    references = {name: torch.full((N,), -2e4) for name in tensors(inputs) if name.startswith("ref_")}
+    for moved in names:
+        far = {name: torch.full((N,), -2e4 + sign * 1e4 * (name == moved)).requires_grad_() for name in names}
+        loss = module.loss(dataclasses.replace(inputs, **far, **references), options)
+        assert torch.isfinite(loss).all(), moved
+        loss.sum().backward()
+        for value in far.values():
+            assert torch.isfinite(value.grad).all(), moved
 
 
-@each()
-def test_the_gradient_pulls_the_right_way(module):
+@each_variant()
+def test_the_gradient_pulls_the_right_way(module, options):
     """Where the policy ranks the answers wrongly or not at all, on both sides and for every example. (Where it ranks
     them right by far, an objective may rest or pull back.)"""
     for wrong_by in (0.0, 1.0, 30.0):
-        values = {name: torch.full((N,), -20.0 + sign * wrong_by) for name, sign in PULLED[module.INPUT]}
+        values = {name: torch.full((N,), -50.0) + sign * wrong_by for name, sign in PULLED[module.INPUT]}
         leaves = {name: value.requires_grad_() for name, value in values.items()}
         inputs = made(module)
         same = {name: torch.full((N,), 4) for name in tensors(inputs) if name.endswith("tokens")}
-        same |= {name: torch.full((N,), -20.0) for name in tensors(inputs) if name.startswith("ref_")}
-        module.loss(dataclasses.replace(inputs, **leaves, **same), module.Options()).sum().backward()
+        same |= {name: torch.full((N,), -50.0) for name in tensors(inputs) if name.startswith("ref_")}
+        module.loss(dataclasses.replace(inputs, **leaves, **same), options).sum().backward()
         for name, sign in PULLED[module.INPUT]:
             assert (torch.sign(leaves[name].grad) == sign).all(), (name, wrong_by)
 
 
-@each()
-def test_no_gradient_reaches_the_reference(module):
+@each_variant()
+def test_the_gradient_is_that_of_the_loss(module, options):
+    """Against finite differences, in float64. Log-ratios of a few nats: an exponential of more has no such digits."""
+    inputs = made(module, torch.float64, spread=1.0)
+    names = [name for name, _ in PULLED[module.INPUT]]
+
+    def loss(*values):
+        return module.loss(dataclasses.replace(inputs, **dict(zip(names, values))), options)
+
+    assert torch.autograd.gradcheck(loss, [getattr(inputs, name).clone().requires_grad_() for name in names])
+
+
+@each_variant()
+def test_float32_has_the_digits(module, options):
+    inputs = made(module, torch.float32, spread=1.0)
+    double = {name: value.double() for name, value in tensors(inputs).items() if value.is_floating_point()}
+    exact = module.loss(dataclasses.replace(inputs, **double), options)
+    torch.testing.assert_close(module.loss(inputs, options).double(), exact, atol=1e-5, rtol=1e-5)
+
+
+@each_variant()
+def test_no_gradient_reaches_the_reference(module, options):
     inputs = made(module)
-    leaves = {name: value.clone().requires_grad_() for name, value in tensors(inputs).items() if name[-6:] != "tokens"}
-    module.loss(dataclasses.replace(inputs, **leaves), module.Options()).sum().backward()
+    trained = [name for name, _ in PULLED[module.INPUT]]
+    leaves = {
+        name: value.clone().requires_grad_()
+        for name, value in tensors(inputs).items()
+        if name in trained or name.startswith("ref_") or name == "kl"
+    }
+    module.loss(dataclasses.replace(inputs, **leaves), options).sum().backward()
     assert any(name.startswith("ref_") for name in leaves) == module.REFERENCE
     for name, leaf in leaves.items():
-        assert (leaf.grad is None) == name.startswith("ref_"), name
+        assert (leaf.grad is None) == (name not in trained), name
 
 
-@each()
-def test_order_does_not_matter(module):
+@each_variant()
+def test_order_does_not_matter(module, options):
     inputs = made(module)
     order = torch.tensor([3, 0, 6, 1, 2, 5, 4])
     turned = dataclasses.replace(inputs, **{name: value[order] for name, value in tensors(inputs).items()})
-    options = module.Options()
     torch.testing.assert_close(module.loss(turned, options), module.loss(inputs, options)[order], atol=0, rtol=0)
 
 
-@each()
+@each_variant()
 @pytest.mark.parametrize("parts", [[1] * 7, [3, 4], [6, 1]])
-def test_cutting_does_not_matter(module, parts):
+def test_cutting_does_not_matter(module, options, parts):
     """An example's loss is its own: the same in a batch of seven as alone, to 1e-6 in float64."""
     inputs = made(module, torch.float64)
-    options = module.Options()
     pieces, at = [], 0
     for size in parts:
         cut = {name: value[at : at + size] for name, value in tensors(inputs).items()}
@@ -163,23 +235,57 @@ def test_shapes_that_would_broadcast_are_refused(module):
                 dataclasses.replace(inputs, **{name: wrong})
 
 
-@each(PAIRS)
-def test_a_missing_reference_is_refused(module):
+@each_variant(PAIRS)
+def test_a_missing_reference_is_refused(module, options):
     if not module.REFERENCE:
         pytest.skip("compares with no reference")
+    without = dataclasses.replace(made(module), ref_chosen=None, ref_rejected=None)
     with pytest.raises(ValueError, match="reference, and none was given"):
-        module.loss(pairs(reference=False), module.Options())
+        module.loss(without, options)
+
+
+@each_variant(PAIRS)
+def test_only_what_an_objective_reads_it_needs(module, options):
+    """Ratings are of some data only: without them the loss is a number, or the message names them, and the objective
+    says so before."""
+    bare = dataclasses.replace(made(module), rating_chosen=None, rating_rejected=None)
+    if hasattr(module, "needs_ratings") and module.needs_ratings(options):
+        with pytest.raises(ValueError, match="needs ratings of both answers"):
+            module.loss(bare, options)
+    else:
+        assert torch.isfinite(module.loss(bare, options)).all()
 
 
 @each(PAIRS)
-def test_rewards_carry_no_gradient(module):
+def test_swapped_pairs_are_pairs_with_their_sides_changed(module):
+    inputs = made(module)
+    back = inputs.swapped().swapped()
+    for name, value in tensors(inputs).items():
+        assert getattr(back, name) is value
+    assert inputs.swapped().chosen is inputs.rejected
+    assert inputs.swapped().rating_rejected is inputs.rating_chosen
+    assert inputs.swapped().ref_chosen is inputs.ref_rejected
+
+
+@each_variant(PAIRS)
+def test_rewards_carry_no_gradient(module, options):
     """Rewards are for the log: (N,) for either side, detached. Zero where the policy is the reference."""
     if not hasattr(module, "rewards"):
         pytest.skip("defines no rewards")
-    inputs = pairs(module.REFERENCE)
+    inputs = made(module)
     trained = dataclasses.replace(inputs, chosen=inputs.chosen.clone().requires_grad_())
-    for reward in module.rewards(trained, module.Options()):
+    for reward in module.rewards(trained, options):
         assert reward.shape == (N,) and not reward.requires_grad
     if module.REFERENCE:
         same = dataclasses.replace(inputs, ref_chosen=inputs.chosen, ref_rejected=inputs.rejected)
-        assert all((reward == 0).all() for reward in module.rewards(same, module.Options()))
+        assert all((reward == 0).all() for reward in module.rewards(same, options))
+
+
+@each_variant(PAIRS)
+def test_a_likelier_answer_has_a_higher_reward(module, options):
+    if not hasattr(module, "rewards"):
+        pytest.skip("defines no rewards")
+    inputs = made(module)
+    likelier = dataclasses.replace(inputs, chosen=inputs.chosen + 1, rejected=inputs.rejected + 1)
+    for before, after in zip(module.rewards(inputs, options), module.rewards(likelier, options)):
+        assert (after > before).all()

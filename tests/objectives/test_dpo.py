@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tests.objectives.one import LN2, gradients_of, loss_of, pair, rewards_of
 
 from pairwright.errors import ConfigError
 from pairwright.objectives import dpo
@@ -11,24 +12,13 @@ from pairwright.objectives.inputs import Pairs
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.train import make_objective
 
-LN2 = 0.693147
+
+def loss(d_w: float, d_l: float, **options) -> float:
+    return loss_of(dpo, pair(d_w, d_l), **options)
 
 
-def pairs(d_w: float, d_l: float, start: float = -20.0) -> Pairs:
-    """One pair whose log-ratios are d_w and d_l."""
-    one = lambda value: torch.tensor([value], dtype=torch.float64)  # noqa: E731
-    chosen, rejected = one(start + d_w).requires_grad_(), one(2 * start + d_l).requires_grad_()
-    return Pairs(chosen, rejected, torch.tensor([3]), torch.tensor([4]), one(start), one(2 * start))
-
-
-def loss(d_w: float, d_l: float, **options: float) -> float:
-    return dpo.loss(pairs(d_w, d_l), dpo.Options(**options)).item()
-
-
-def gradients(d_w: float, d_l: float, **options: float) -> tuple[float, float]:
-    inputs = pairs(d_w, d_l)
-    dpo.loss(inputs, dpo.Options(**options)).backward()
-    return inputs.chosen.grad.item(), inputs.rejected.grad.item()
+def gradients(d_w: float, d_l: float, **options) -> tuple[float, float]:
+    return gradients_of(dpo, pair(d_w, d_l), **options)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +82,76 @@ def test_label_smoothing_rests_where_the_model_believes_the_labels_as_much_as_th
 
 
 def test_rewards_are_beta_times_the_log_ratio():
-    chosen, rejected = dpo.rewards(pairs(3, -2), dpo.Options(beta=0.5))
-    assert (chosen.item(), rejected.item()) == pytest.approx((1.5, -1.0))
+    assert rewards_of(dpo, pair(3, -2), beta=0.5) == pytest.approx((1.5, -1.0))
+
+
+# Per token
+
+
+def test_length_normalised():
+    """d_w = 3 over 3 tokens, d_l = -4 over 4 tokens: 1 + 1, times 0.5. The default beta is 5: d_w = 0.6 is 5 * 0.2."""
+    assert loss(3, -4, beta=0.5, length_normalised=True) == pytest.approx(0.313262, abs=1e-6)
+    assert loss(-3, 4, beta=0.5, length_normalised=True) == pytest.approx(1.313262, abs=1e-6)
+    assert loss(0.6, 0, length_normalised=True) == pytest.approx(0.313262, abs=1e-6)
+
+
+def test_length_normalised_spreads_the_gradient_over_the_tokens():
+    """-0.5 s(-1) = -0.134471 over 3 and 4 tokens."""
+    found = gradients(3, -4, beta=0.5, length_normalised=True)
+    assert found == pytest.approx((-0.044824, 0.033618), abs=1e-6)
+
+
+def test_length_normalised_rewards_are_per_token():
+    assert rewards_of(dpo, pair(3, -4), length_normalised=True) == pytest.approx((5, -5))
+
+
+# Other divergences
+
+
+@pytest.mark.parametrize(
+    ("ratio", "divergence", "expected"),
+    [
+        (2, "reverse_kl", 0.223144),  # log 2 + log 2: log(1 + 1/4)
+        (2, "forward_kl", 0.201413),  # (1 - 1/2) - (1 - 2) = 1.5
+        (2, "js", 0.405465),  # log(4/3) - log(2/3) = log 2: log(3/2)
+        (4, "alpha", 0.048587),  # 2 (1 - 1/2) - 2 (1 - 2) = 3
+        (1, "forward_kl", LN2),
+        (1, "js", LN2),
+        (1, "alpha", LN2),
+    ],
+)
+def test_f_divergences(ratio, divergence, expected):
+    """The chosen answer `ratio` times as likely as under the reference, the rejected one 1/ratio times; beta 1."""
+    d = math.log(ratio)
+    assert loss(d, -d, beta=1, f_divergence=divergence) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("divergence", "expected"),
+    [
+        ("forward_kl", (0.5, -1.0)),
+        ("js", (0.287682, -0.405465)),  # log(4/3), log(2/3)
+        ("alpha", (0.585786, -0.828427)),  # 2 (1 - 2^-0.5), 2 (1 - 2^0.5)
+    ],
+)
+def test_the_reward_is_beta_times_the_divergences_derivative(divergence, expected):
+    found = rewards_of(dpo, pair(math.log(2), -math.log(2)), beta=1, f_divergence=divergence)
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("a", "same"), [(1, "reverse_kl"), (0, "forward_kl")])
+def test_alpha_reaches_from_forward_to_reverse_kl(a, same):
+    found = loss(0.7, -1.1, beta=1, f_divergence="alpha", alpha_divergence=a)
+    assert found == loss(0.7, -1.1, beta=1, f_divergence=same)
+    near = loss(0.7, -1.1, beta=1, f_divergence="alpha", alpha_divergence=abs(a - 1e-6))
+    assert near == pytest.approx(found, abs=1e-5)
+
+
+def test_an_answer_that_became_impossible_is_still_pulled():
+    """e^-d is a straight line from d = -30 on: its slope there is e^30 = 1.068647e13, and the loss beta times that."""
+    chosen, _ = gradients(-50, 0, beta=0.5, f_divergence="forward_kl")
+    assert chosen == pytest.approx(-0.5 * 1.068647e13, rel=1e-6)
+    assert loss(-31, 0, beta=0.5, f_divergence="forward_kl") == pytest.approx(0.5 * 2 * 1.068647e13, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +164,13 @@ def test_rewards_are_beta_times_the_log_ratio():
         ({"label_smoothing": 0.5}, r"label_smoothing is 0.5; it must lie in \[0, 0.5\)"),
         ({"label_smoothing": -0.01}, "label_smoothing is -0.01"),
         ({"label_smoothing": math.nan}, "label_smoothing is nan"),
+        ({"f_divergence": "kl"}, "f_divergence is 'kl'; it must be one of reverse_kl, forward_kl, js, alpha"),
+        ({"alpha_divergence": 1.1}, r"alpha_divergence is 1.1; it must lie in \[0, 1\]"),
+        ({"alpha_divergence": math.nan}, "alpha_divergence is nan"),
+        (
+            {"length_normalised": True, "f_divergence": "js"},
+            "length_normalised goes with f_divergence reverse_kl only, not with js",
+        ),
     ],
 )
 def test_options_that_cannot_be_meant(options, said):

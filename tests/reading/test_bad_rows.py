@@ -149,6 +149,22 @@ KINDS = {
         trl(more=f', "margin": 1{"0" * 400}'),
         f"column 'margin' holds a number (1{'0' * 31}...00000), too large for a number of the loss",
     ),
+    "probability above 1": (
+        trl(more=', "chosen_probability": 1.5'),
+        "column 'chosen_probability' is 1.5; a probability lies between 0 and 1",
+    ),
+    "probability below 0": (
+        trl(more=', "chosen_probability": -0.1'),
+        "column 'chosen_probability' is -0.1; a probability lies between 0 and 1",
+    ),
+    "score as text": (
+        trl(more=', "score_chosen": "good"'),
+        "column 'score_chosen' holds text (\"good\"), a number expected",
+    ),
+    "score that is no number": (
+        trl(more=', "score_rejected": Infinity'),
+        "Infinity is not JSON; leave the column out, or write null",
+    ),
     "tools as a number": (trl(more=', "tools": 3'), "column 'tools' holds a number (3), a list of objects expected"),
     "tools as broken text": (
         trl(more=', "tools": "[{"'),

@@ -4,8 +4,8 @@ import pytest
 
 from pairwright.reading import formats
 from pairwright.reading.prompts import part_text
-from pairwright.reading.rows import RowError
-from pairwright.records import Demonstration, Message, Preference, Source
+from pairwright.reading.rows import Dropped, RowError
+from pairwright.records import Demonstration, Message, Preference, Rating, Source
 
 HERE = Source("a.jsonl", 3)
 TOOL = {"type": "function", "function": {"name": "clock"}}
@@ -36,6 +36,126 @@ def test_trl_text_with_a_prompt_and_all_optional_columns():
     assert formats.trl_preference(row, HERE) == Preference(
         "Q: Hi\nA:", " Hello", " Go away", HERE, 0.25, 2.0, (TOOL,), {"enable_thinking": False}
     )
+
+
+@pytest.mark.parametrize(
+    ("choices", "chosen", "label"),
+    [
+        ([0], "b", 1.0),
+        ([1, 1, 1], "c", 1.0),
+        ([0, 1, 0, 0], "b", 0.75),
+        ([1, "tie"], "c", 0.75),  # 1 and a half of two votes
+        (["tie", "tie", "tie", 0], "b", 0.625),
+        (["0", "1", "1"], "c", 2 / 3),  # a column of texts, as Parquet has them
+    ],
+)
+def test_votes_become_a_pair_with_the_share_of_the_majority(choices, chosen, label):
+    votes = [{"annotator": f"a{number}", "choice": choice} for number, choice in enumerate(choices)]
+    row = {"prompt": "a", "responses": ["b", "c"], "votes": votes, "weight": 2}
+    record = formats.annotated(row, HERE)
+    assert (record.prompt, record.chosen, record.rejected) == ("a", chosen, "c" if chosen == "b" else "b")
+    assert record.label == pytest.approx(label) and record.weight == 2
+
+
+def test_votes_on_messages():
+    row = {
+        "prompt": [says("user", "Hi")],
+        "responses": [[says("assistant", "Hello")], [says("assistant", "Go")]],
+        "votes": [{"annotator": "ann", "choice": 1}],
+    }
+    assert formats.annotated(row, HERE) == Preference((user("Hi"),), (bot("Go"),), (bot("Hello"),), HERE, label=1.0)
+
+
+@pytest.mark.parametrize("choices", [[0, 1], ["tie"], [0, 1, "tie"]])
+def test_evenly_split_votes_are_dropped_by_rule(choices):
+    row = {"prompt": "a", "responses": ["b", "c"], "votes": [{"choice": choice} for choice in choices]}
+    with pytest.raises(Dropped, match=r"^no majority$"):
+        formats.annotated(row, HERE)
+
+
+VOTE = [{"annotator": "ann", "choice": 0}]
+
+
+@pytest.mark.parametrize(
+    ("responses", "votes", "reason"),
+    [
+        (["b"], VOTE, "column 'responses' holds a list of 1, a list of two responses expected"),
+        (["b", "c", "d"], VOTE, "column 'responses' holds a list of 3, a list of two responses expected"),
+        ("b", VOTE, "column 'responses' holds text"),
+        (["b", ""], VOTE, "column 'responses' is empty"),
+        (["b", 4], VOTE, r"column 'responses' holds a number \(4\), text or a list of messages expected"),
+        (["b", "b"], VOTE, "chosen and rejected are identical"),
+        (["b", "c"], [], "column 'votes' holds a list of 0, a list of at least one vote expected"),
+        (["b", "c"], "ann", "column 'votes' holds text"),
+        (["b", "c"], [*VOTE, {"annotator": "bo"}], "vote 2 has no choice"),
+        (["b", "c"], [{"choice": 2}], r"vote 1 is a number \(2\), an object whose choice is 0, 1 or \"tie\" expected"),
+        (["b", "c"], [{"choice": True}], "vote 1 is true"),
+        (["b", "c"], [{"choice": "neither"}], r"vote 1 is text \(\"neither\"\)"),
+        (["b", "c"], [0], r"vote 1 is a number \(0\), an object"),
+    ],
+)
+def test_votes_that_cannot_be_used(responses, votes, reason):
+    with pytest.raises(RowError, match=f"^{reason}"):
+        formats.annotated({"prompt": "a", "responses": responses, "votes": votes}, HERE)
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        (True, True),
+        (False, False),
+        (1, True),
+        (0, False),
+        ("true", True),
+        ("False", False),
+        ("1.0", True),
+        (0.0, False),
+    ],
+)
+def test_labels(given, label):
+    row = {"prompt": "a", "completion": "b", "label": given, "weight": 0.5}
+    assert formats.labelled(row, HERE) == Rating("a", "b", label, HERE, 0.5)
+
+
+def test_a_label_is_of_what_follows_the_last_user_turn():
+    tool = says("tool", "12")
+    said = [says("user", "Hi"), says("assistant", "Hello"), says("user", "Sum?"), says("assistant", "Look"), tool]
+    found = formats.labelled_messages({"messages": [*said, says("assistant", "12")], "label": False}, HERE)
+    assert found == Rating(
+        (user("Hi"), bot("Hello"), user("Sum?")), (bot("Look"), Message("tool", "12"), bot("12")), False, HERE
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"prompt": "a", "completion": "b", "label": None}, "column 'label' is null, true or false expected"),
+        ({"prompt": "a", "completion": "b"}, "column 'label' is missing"),
+        (
+            {"prompt": "a", "completion": "b", "label": 2},
+            r"column 'label' holds a number \(2\), true or false expected",
+        ),
+        ({"prompt": "a", "completion": "b", "label": "good"}, "column 'label' holds text"),
+        ({"prompt": "", "completion": "b", "label": True}, "column 'prompt' is empty"),
+        ({"prompt": "a", "completion": " ", "label": True}, "column 'completion' is only white space"),
+    ],
+)
+def test_labelled_rows_that_cannot_be_used(row, reason):
+    with pytest.raises(RowError, match=f"^{reason}"):
+        formats.labelled(row, HERE)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ([says("assistant", "Hello")], "'messages' holds no user turn; nothing asks for the answer"),
+        ([says("user", "Hi")], "'messages' holds no answer after the prompt"),
+        ([says("user", "Hi"), says("assistant", "")], "'messages' holds an empty assistant turn"),
+    ],
+)
+def test_labelled_conversations_that_cannot_be_used(said, reason):
+    with pytest.raises(RowError, match=f"^{reason}"):
+        formats.labelled_messages({"messages": said, "label": True}, HERE)
 
 
 def test_optional_columns_may_be_null():

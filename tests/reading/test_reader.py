@@ -107,6 +107,31 @@ def test_summary_is_ready_for_json(data):
     assert summary["reasons"]["cut off at column 31, before it is closed"] == 1
 
 
+def test_rows_dropped_by_rules_keep_the_law(tmp_path):
+    """Six rows: two kept, one without a majority, one bad, one blank, and one that is unfit for a method."""
+    rows = [
+        {"prompt": "a", "responses": ["b", "c"], "votes": [{"choice": choice} for choice in choices]}
+        for choices in ([0], [0, 1], [1, 1], [5], [0, 0, 1])
+    ]
+    path = tmp_path / "votes.jsonl"
+    path.write_text("\n" + "".join(json.dumps(row) + "\n" for row in rows))
+    report = read(str(path), Preference)
+    assert [record.label for record in report.records] == [1.0, 1.0, pytest.approx(2 / 3)]
+    assert report.dropped == {"blank line": 1, "no majority": 1}
+    report.drop("doubtful", lambda record: record.label < 1)
+    report.drop("never", lambda record: False)
+    assert report.lines()[0] == (
+        "6 rows read = 2 kept + 1 quarantined + 3 dropped (1 blank line, 1 no majority, 1 doubtful)"
+    )
+
+
+def test_nothing_left_by_a_rule_is_said(tmp_path):
+    path = tmp_path / "votes.jsonl"
+    path.write_text('{"prompt": "a", "responses": ["b", "c"], "votes": [{"choice": "tie"}]}\n\n')
+    with pytest.raises(DataError, match=r"no row can be used \(1 no majority, 1 blank line\)"):
+        read(str(path), Preference)
+
+
 def test_the_law_is_checked():
     with pytest.raises(AssertionError, match="3 read, 1 kept, 0 quarantined, 1 dropped"):
         ReadReport(records=["x"], read=3, dropped={"blank line": 1}).check()

@@ -7,7 +7,7 @@ import pytest
 
 from pairwright.errors import FormatError
 from pairwright.reading import read
-from pairwright.records import Demonstration, Message, Preference
+from pairwright.records import Demonstration, Message, Preference, Rating
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
@@ -37,6 +37,7 @@ def test_hh_rlhf():
         ("llamafactory-demos/dpo_en_demo.json", Demonstration, "sharegpt-preference", 300),
         ("llamafactory-demos/v1_dpo_demo.jsonl", Preference, "messages-preference", 10),
         ("llamafactory-demos/v1_sft_demo.jsonl", Demonstration, "messages", 500),
+        ("llamafactory-demos/kto_en_demo.json", Rating, "labelled-messages", 300),
         ("llamafactory-demos/identity.json", Demonstration, "alpaca", 91),
         ("fastchat-mtbench/data__dummy_conversation.json", Demonstration, "sharegpt", 500),
     ],
@@ -49,7 +50,7 @@ def test_files_of_other_families(name, kind, format, kept):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("llamafactory-demos/kto_en_demo.json", "answers each labelled good or bad"),
+        ("llamafactory-demos/kto_en_demo.json", "answers labelled good or bad"),
         ("gsm8k/train.jsonl", "the columns question, answer fit no format"),
         ("qa-feedback-prefs/dev_feedback.json", "fit no format"),
     ],

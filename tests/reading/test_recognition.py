@@ -7,7 +7,7 @@ import pytest
 from pairwright.errors import FormatError
 from pairwright.reading import read
 from pairwright.reading.recognition import FORMATS, recognise
-from pairwright.records import Demonstration, Message, Preference
+from pairwright.records import Demonstration, Message, Preference, Rating
 
 PAIR = {"chosen": "b", "rejected": "c"}
 HUMAN = "\n\nHuman: Hi\n\nAssistant: "
@@ -31,6 +31,11 @@ def write(tmp_path, rows, name="a.jsonl"):
         ({"conversations": [], "chosen": {}, "rejected": {}}, Preference, "sharegpt-preference"),
         ({"chosen_messages": [], "rejected_messages": []}, Preference, "messages-preference"),
         ({"instruction": "a", "input": "", **PAIR}, Preference, "alpaca-preference"),
+        ({"prompt": "a", "responses": [], "votes": []}, Preference, "annotated"),
+        ({"prompt": "a", "completion": "b", "label": False}, Rating, "labelled"),
+        ({"prompt": "a", "completion": "b", "label": "1"}, Rating, "labelled"),
+        ({"messages": SAID, "label": 1.0}, Rating, "labelled-messages"),
+        ({"prompt": "a", **PAIR}, Rating, "trl-preference"),
         ({"prompt": "a", "completion": "b"}, Demonstration, "prompt-completion"),
         ({"messages": []}, Demonstration, "messages"),
         ({"text": "a"}, Demonstration, "text"),
@@ -66,27 +71,40 @@ def test_ambiguity_names_the_candidates(rows, kind, candidates):
         recognise("a.jsonl", rows, kind)
 
 
-def test_demonstrations_where_preferences_are_asked(tmp_path):
-    with pytest.raises(FormatError, match=r"a\.jsonl: holds messages, which is demonstrations.*`pairwright train sft`"):
-        read(write(tmp_path, [{"messages": SAID}]), Preference)
-    with pytest.raises(FormatError, match=r"format 'messages' holds demonstrations.*`pairwright train sft`"):
-        read(write(tmp_path, [{"messages": SAID}]), Preference, format="messages")
+LABELLED = {"prompt": "a", "completion": "b", "label": False}
 
 
-@pytest.mark.parametrize("kind", [Preference, Demonstration])
+@pytest.mark.parametrize(
+    ("row", "kind", "said", "holds"),
+    [
+        ({"messages": SAID}, Preference, "messages, which is demonstrations, not pairs of a chosen", Demonstration),
+        ({"messages": SAID}, Rating, "messages, which is demonstrations, not answers labelled", Demonstration),
+        (LABELLED, Preference, "labelled, which is answers labelled good or bad, not pairs of", Rating),
+        # Above all, answers labelled bad are not taken for demonstrations.
+        (LABELLED, Demonstration, "labelled, which is answers labelled good or bad, not demonstrations", Rating),
+        ({"messages": SAID, "label": 1}, Demonstration, "labelled-messages, which is answers labelled", Rating),
+    ],
+)
+def test_data_of_another_kind(tmp_path, row, kind, said, holds):
+    with pytest.raises(FormatError, match=rf"a\.jsonl: holds {said}") as caught:
+        read(write(tmp_path, [row]), kind)
+    assert caught.value.holds == (holds,)
+    name = said.partition(",")[0]
+    with pytest.raises(FormatError, match=f"format '{name}' holds {said.partition('which is ')[2]}"):
+        read(write(tmp_path, [row]), kind, format=name)
+
+
+@pytest.mark.parametrize("kind", [Preference, Demonstration, Rating])
 @pytest.mark.parametrize(
     ("row", "what"),
     [
-        ({"prompt": "a", "completion": "b", "label": False}, "answers each labelled good or bad"),
-        ({"messages": SAID, "label": 1}, "answers each labelled good or bad"),
+        ({"question": "a", "answer": "b", "label": False}, "labels of answers in columns that are not known"),
         ({"instruction": "a", "completions": [{"response": "b"}]}, "several completions of a prompt"),
-        ({"prompt": "a", "responses": ["b"], "votes": []}, "answers with the votes of annotators"),
         ({"prompt": "a", "steps": ["b"]}, "solutions in steps"),
         ({"file": "a", "line": 1, "offset": 0, "reason": "b", "raw": "c"}, "Pairwright's own quarantine file"),
     ],
 )
 def test_other_known_kinds_are_named(row, what, kind):
-    """Above all, answers labelled bad are not taken for demonstrations."""
     with pytest.raises(FormatError, match=f"holds {what}"):
         recognise("a.jsonl", [row], kind)
 
@@ -102,6 +120,10 @@ def test_unknown_columns_are_shown_with_what_would_fit():
         "    conversations, chosen, rejected\n"
         "    chosen_messages, rejected_messages\n"
         "    instruction, chosen, rejected\n"
+        "    prompt, responses, votes\n"
+        "a labelled answer\n"
+        "    prompt, completion, label\n"
+        "    messages, label\n"
         "and a row of demonstrations\n"
         "    prompt, completion\n"
         "    messages\n"
@@ -141,6 +163,31 @@ def test_columns_that_nobody_reads_are_said(tmp_path):
         "non_preferred_output": [{"role": "assistant", "content": "Go"}],
     }
     assert read(write(tmp_path, [row]), Preference).notes[-1] == "columns not used: input.parallel_tool_calls"
+
+
+def test_pairs_read_for_labels_stay_pairs_and_that_is_said(tmp_path):
+    path = write(tmp_path, [{"prompt": "a", **PAIR, "chosen_probability": 0.5}])
+    report = read(path, Rating)
+    assert report.records == [Preference("a", "b", "c", report.records[0].source, label=0.5)]
+    assert report.notes == [
+        f"{path}: format trl-preference (TRL preference of text), told from the columns; "
+        "each pair makes two labelled answers, the chosen one good and the rejected one bad",
+        "columns not used: chosen_probability",
+    ]
+
+
+def test_columns_of_pairs_are_read(tmp_path):
+    more = {"chosen_probability": 0.75, "score_chosen": 8, "score_rejected": 2.5}
+    report = read(write(tmp_path, [{"prompt": "a", **PAIR, **more}]), Preference)
+    (record,) = report.records
+    assert (record.label, record.score_chosen, record.score_rejected) == (0.75, 8.0, 2.5)
+    assert "not used" not in report.notes[-1]
+
+
+def test_what_votes_say_besides_is_named(tmp_path):
+    vote = {"annotator": "ann", "choice": 0, "reason": "shorter", "shown_order": [1, 0], "dimension": "helpful"}
+    report = read(write(tmp_path, [{"prompt": "a", "responses": ["b", "c"], "votes": [vote]}]), Preference)
+    assert report.notes[-1] == "columns not used: votes.dimension"
 
 
 def test_names_are_unique():

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pairwright import TrainConfig, train
-from pairwright.errors import ConfigError
+from pairwright.errors import CheckpointError, ConfigError, DataError, FormatError
 from pairwright.recipes.display import Display
 from tests.tiny import lines, pair_rows, write_model, write_rows
 
@@ -193,6 +194,128 @@ def test_tensorboard_gets_the_metrics(model, data, tmp_path):
     assert [v for _, v in logged] == pytest.approx([v for _, v in written])
 
 
+RATED = {"variant": "reward_aware", "distance": "squared", "beta": 0.5}
+
+
+def test_pairs_without_ratings_are_dropped_where_ratings_are_compared(model, tmp_path):
+    """24 rows, of which 4 have one rating only and 4 none. The others' loss before training is (0 - 2)^2."""
+    rows = pair_rows(24)
+    for number, row in enumerate(rows):
+        row |= {"score_chosen": 5} if number < 20 else {}
+        row |= {"score_rejected": 3} if number < 16 else {}
+    data = write_rows(tmp_path / "rated.jsonl", rows)
+    result = run(model, data, tmp_path / "run", heard := Heard(), method="rpo", options=RATED, eval_fraction=0.25)
+    assert "  24 rows read = 16 kept + 0 quarantined + 8 dropped (8 no ratings of both answers)" in heard.lines
+    assert lines(result.out / "metrics.jsonl")[0]["eval_loss"] == pytest.approx(4.0)
+    run(model, data, tmp_path / "dpo", heard := Heard())  # needs none, and drops nothing
+    assert "  24 rows read = 24 kept + 0 quarantined + 0 dropped" in heard.lines
+
+
+def test_no_ratings_at_all_end_the_run_before_it_starts(model, data, tmp_path):
+    said = r"data: .* needs ratings of both answers \(columns score_chosen and score_rejected\), and no row has them\. "
+    with pytest.raises(DataError, match=said + r"Pairs without ratings fit dpo, dpop, hinge.*, and rpo with settings"):
+        run(tmp_path / "no model", data, tmp_path / "run", method="rpo", options=RATED)
+    run(model, data, tmp_path / "run", method="rpo", steps=1)  # the other variants take them
+
+
+def test_soft_labels_are_trained_on_and_survive_a_resume(model, tmp_path):
+    """Labels of 0.5 pull nothing where nothing is learned yet: the first step's gradient is 0."""
+    data = write_rows(tmp_path / "even.jsonl", [row | {"chosen_probability": 0.5} for row in pair_rows(12)])
+    result = run(model, data, tmp_path / "run", steps=2, eval_fraction=0.0)
+    first = lines(result.out / "metrics.jsonl")[0]
+    assert first["loss"] == pytest.approx(math.log(2)) and first["grad_norm"] == pytest.approx(0, abs=1e-6)
+    other = write_rows(tmp_path / "other.jsonl", [row | {"chosen_probability": 0.6} for row in pair_rows(12)])
+    with pytest.raises(CheckpointError, match=r"data \(tokens\)"):
+        run(model, other, tmp_path / "run", steps=2, eval_fraction=0.0, resume=True)
+
+
+# Labelled answers
+
+
+def labelled_rows(number: int, good: int) -> list[dict]:
+    return [
+        {"prompt": row["prompt"], "completion": row["chosen"], "label": place < good}
+        for place, row in enumerate(pair_rows(number))
+    ]
+
+
+@pytest.mark.parametrize("reference", ["cache", "live"])
+def test_kto_starts_at_zero_and_learns(model, tmp_path, reference):
+    """At the start every log-ratio is exactly 0, z0 too, and every loss half its weight. 16 good and 8 bad answers,
+    none held out: weights 1 and 16 / 8 / (4 / 3) = 1.5, so (16 * 0.5 + 8 * 0.75) / 24 = 7 / 12 over an epoch."""
+    data = write_rows(tmp_path / "labelled.jsonl", labelled_rows(24, 16))
+    settings = dict(method="kto", reference=reference, pairs_per_step=24, steps=12, eval_fraction=0.0)
+    result = run(model, data, tmp_path / "run", heard := Heard(), **settings, lora_dropout=0.1)
+    entries = lines(result.out / "metrics.jsonl")
+    said = "labels: 16 good answers of weight 1, 8 bad ones of weight 1.5; both labels in every step"
+    assert said in heard.lines
+    assert json.loads((result.out / "config.json").read_text())["chosen"]["options"]["undesirable_weight"] == 1.5
+    assert (entries[0]["kl"], entries[0]["desirable"]) == (0.0, 16)
+    calm = lines(run(model, data, tmp_path / "calm", **settings).out / "metrics.jsonl")
+    for name in ("rewards/chosen", "rewards/rejected", "rewards/margins", "kl"):
+        assert calm[0][name] == 0.0, name
+    assert calm[0]["loss"] == pytest.approx(7 / 12, abs=1e-6)
+    assert calm[-1]["loss"] < 0.5 and calm[-1]["rewards/margins"] > 0.1
+
+
+def test_kto_takes_pairs_and_holds_prompts_together(model, data, tmp_path):
+    result = run(model, data, tmp_path / "run", heard := Heard(), method="kto", eval_fraction=0.25, steps=2)
+    assert any("each pair makes two labelled answers" in line for line in heard.lines)
+    assert json.loads((result.out / "config.json").read_text())["fingerprint"]["examples"] == [36, 12]
+    before = lines(result.out / "metrics.jsonl")[0]
+    assert (before["eval_desirable"], before["eval_rewards/margins"], before["eval_kl"]) == (6, 0.0, 0.0)
+
+
+def test_a_kto_run_resumed_ends_with_the_same_bits(model, data, tmp_path):
+    whole = run(model, data, tmp_path / "whole", method="kto", pairs_per_step=5, steps=6)
+    first = run(model, data, tmp_path / "parts", method="kto", pairs_per_step=5, steps=6, save_every=3)
+    for path in (first.out / "checkpoints").glob("step-000006"):
+        shutil.rmtree(path)
+    again = run(model, data, tmp_path / "parts", method="kto", pairs_per_step=5, steps=6, save_every=3, resume=True)
+    for name in ("metrics.jsonl", "samples.jsonl", "model/adapter_model.safetensors"):
+        assert (again.out / name).read_bytes() == (whole.out / name).read_bytes(), name
+
+
+def test_mismatched_references_are_cached_too(model, data, tmp_path):
+    settings = dict(method="kto", epochs=1.0, steps=None, eval_fraction=0.0)
+    run(model, data, tmp_path / "first", heard := Heard(), **settings)
+    assert re.match(r"reference: 96 examples computed, 0 found", heard.line("reference"))
+    run(model, data, tmp_path / "second", heard := Heard(), **settings)
+    assert re.match(r"reference: 0 examples computed, 96 found", heard.line("reference"))
+
+
+@pytest.mark.parametrize(
+    ("good", "settings", "error", "said"),
+    [
+        (24, {}, DataError, "24 good and 0 bad answers to train on"),
+        (20, {}, ConfigError, "with 20 good and 4 bad answers some steps .*or one label only. Take 6 or more"),
+        (12, {"pairs_per_step": 3}, ConfigError, "--pairs-per-step is 3: .*fewer than 4.* Take 4 or more"),
+    ],
+)
+def test_steps_that_could_not_be_mixed(model, tmp_path, good, settings, error, said):
+    data = write_rows(tmp_path / "labelled.jsonl", labelled_rows(24, good))
+    with pytest.raises(error, match=said):
+        run(model, data, tmp_path / "run", method="kto", eval_fraction=0.0, **settings)
+
+
+# Data of the wrong kind
+
+
+@pytest.mark.parametrize(
+    ("method", "row", "said"),
+    [
+        ("dpo", {"prompt": "w1", "completion": "w2", "label": True}, r"answers labelled .*take them: kto\."),
+        ("dpo", {"prompt": "w1", "completion": "w2"}, r"demonstrations, not pairs .*take them: sft\."),
+        ("sft", {"prompt": "w1", "completion": "w2", "label": True}, r"answers labelled .*take them: kto\."),
+        ("kto", {"prompt": "w1", "completion": "w2"}, r"demonstrations, not answers labelled .*take them: sft\."),
+    ],
+)
+def test_data_of_the_wrong_kind_names_the_methods_that_fit(model, tmp_path, method, row, said):
+    data = write_rows(tmp_path / "rows.jsonl", [row] * 5)
+    with pytest.raises(FormatError, match=said):
+        run(model, data, tmp_path / "run", method=method)
+
+
 def test_sft_counts_tokens_and_learns(model, data, tmp_path):
     result = run(model, data, tmp_path / "run", method="sft", tuning="full", steps=10, eval_every=10)
     entries = lines(result.out / "metrics.jsonl")
@@ -205,7 +328,7 @@ def test_sft_counts_tokens_and_learns(model, data, tmp_path):
     [
         ({"learning_rate": -1.0}, "--learning-rate is -1.0; it must be above 0"),
         ({"eval_fraction": 1.0}, r"--eval-fraction is 1.0; it must lie in \[0, 1\)"),
-        ({"method": "dpoo"}, "there is no method 'dpoo'; there are dpo, sft"),
+        ({"method": "dpoo"}, "there is no method 'dpoo'; there are dpo, dpop, "),
         ({"options": {"betta": 1}}, "Its options are: beta, label_smoothing"),
         ({"method": "sft", "nll_weight": 1.0}, "sft is that likelihood"),
     ],

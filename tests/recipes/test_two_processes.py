@@ -28,18 +28,26 @@ def launch(words: list[str], cache) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
 
 
-@pytest.mark.parametrize("tuning", ["full", "lora"])
-def test_two_processes_train_as_one(tmp_path, monkeypatch, tuning):
-    """13 pairs in steps of 3: shares differ in size, and the last step of an epoch has one example for two."""
+@pytest.mark.parametrize(("tuning", "method"), [("full", "dpo"), ("lora", "dpo"), ("full", "kto")])
+def test_two_processes_train_as_one(tmp_path, monkeypatch, tuning, method):
+    """13 pairs in steps of 3: shares differ in size, and the last step of an epoch has one example for two. As labelled
+    answers 26 in steps of 5; z0 is of both processes' answers."""
     monkeypatch.setenv("PAIRWRIGHT_CACHE", str(tmp_path / "cache one"))
     model = write_model(tmp_path / "model")
     data = write_rows(tmp_path / "pairs.jsonl", pair_rows(13))
     held_out = write_rows(tmp_path / "held.jsonl", pair_rows(5, seed=3))
-    settings = dict(tuning=tuning, steps=7, pairs_per_step=3, learning_rate=3e-3, eval_every=3, sample_prompts=1)
+    settings = dict(
+        tuning=tuning,
+        steps=7,
+        pairs_per_step=3 if method == "dpo" else 5,
+        learning_rate=3e-3,
+        eval_every=3,
+        sample_prompts=1,
+    )
     paths = dict(model=str(model), data=str(data), eval_data=str(held_out))
-    one = train(TrainConfig(**paths, out=str(tmp_path / "one"), **settings), Display(quiet=True))
+    one = train(TrainConfig(**paths, method=method, out=str(tmp_path / "one"), **settings), Display(quiet=True))
 
-    words = ["train", "dpo", "--out", str(tmp_path / "two")]
+    words = ["train", method, "--out", str(tmp_path / "two")]
     for name, value in {**paths, **settings}.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
     done = launch(words, tmp_path / "cache two")

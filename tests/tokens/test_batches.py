@@ -44,6 +44,25 @@ def test_order_depends_on_epoch_and_seed_and_on_nothing_else():
     assert before != list(range(50))
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(1, 12), st.integers(0, 2**31), st.integers(0, 3))
+def test_labels_are_dealt_out_evenly(labels, per_step, seed, epoch):
+    flags = np.array(labels)
+    steps = steps_per_epoch(len(labels), per_step)
+    parts = [step_indices(epoch * steps + n, len(labels), per_step, seed, flags) for n in range(steps)]
+    assert sorted(int(i) for part in parts for i in part) == list(range(len(labels)))
+    for count in (len, lambda part: int(flags[part].sum()), lambda part: int((~flags[part]).sum())):
+        counts = [count(part) for part in parts]
+        assert max(counts) - min(counts) <= 1
+    assert all(len(part) <= per_step for part in parts)
+
+
+def test_each_epoch_deals_anew():
+    flags = np.arange(50) % 3 == 0
+    first, again, other = (step_indices(n, 50, 25, 7, flags).tolist() for n in (0, 0, 2))
+    assert first == again != other
+
+
 def sizes(batches) -> list[list[int]]:
     return [[example.source.line for example in batch] for batch in batches]
 

@@ -1,15 +1,18 @@
 """A micro-batch's losses and metrics, by hand: a uniform model gives every token ln(1/61) = -4.110874."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 from tests.tiny import tokens, uniform
 
-from pairwright.objectives import dpo, sft
+from pairwright.objectives import dpo, hinge, ipo, kto, r_dpo, robust, rpo, sft
+from pairwright.objectives.inputs import Pairs
 from pairwright.records import Source
+from pairwright.tokens.labelled import with_mismatched
 from pairwright.tokens.sequences import Example
-from pairwright.training.forwards import Objective, forward
+from pairwright.training.forwards import Objective, forward, log_ratio_sum, pair_losses, passes
 
 TOKEN = 4.110874
 """ln 61"""
@@ -83,6 +86,131 @@ def test_added_likelihood_pulls_the_chosen_answer_up():
     assert target_gradient(with_it, 6) == pytest.approx(-1.134471, abs=1e-5)
     assert target_gradient(DPO, 9) == pytest.approx(0.134471, abs=1e-5)
     assert target_gradient(with_it, 9) == pytest.approx(0.134471, abs=1e-5)
+
+
+# Soft labels
+
+
+def soft(example: Example, label: float) -> Example:
+    return replace(example, label=label)
+
+
+@pytest.mark.parametrize(
+    ("label", "options", "expected"),
+    [
+        (1, {}, 0.313262),
+        (0, {}, 1.313262),  # the pair is the other way round
+        (0.75, {}, 0.563262),  # 0.75 * 0.313262 + 0.25 * 1.313262
+        (0.5, {}, 0.813262),  # a tie
+        (1, {"label_smoothing": 0.1}, 0.413262),  # as if it had no label
+        (0.75, {"label_smoothing": 0.1}, 0.613262),  # 0.1 + 0.8 * 0.75 = 0.7 of the right order
+    ],
+)
+def test_soft_labels(label, options, expected):
+    """beta D = 1: losses 0.313262 one way round and 1.313262 the other."""
+    objective = Objective(dpo, dpo.Options(beta=0.5, **options))
+    out = forward(uniform(), objective, references, [soft(FIRST, label), SECOND])
+    plain = forward(uniform(), objective, references, [FIRST, SECOND])
+    assert out.losses[0].item() == pytest.approx(expected, abs=1e-5)
+    assert out.losses[1].item() == plain.losses[1].item()  # sure, and untouched by its neighbour
+    assert out.metrics == plain.metrics
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "expected"),
+    [
+        (ipo, {"tau": 0.5, "reduction": "sum"}, 3.0),  # 0.75 (2 - 1)^2 + 0.25 (-2 - 1)^2
+        (hinge, {"beta": 0.25}, 0.75),  # 0.75 (1 - 0.5) + 0.25 (1 + 0.5)
+        (r_dpo, {"beta": 0.5, "alpha": 0.0}, 0.563262),
+        (robust, {"beta": 0.5, "flip_rate": 0.0}, 0.563262),
+        # Of the likelihood too: 0.75 (0.313262 + 2 ln 61) + 0.25 (1.313262 + 3 ln 61)
+        (rpo, {"beta": 1.0, "eta": 1.0}, 0.75 * (0.126928 + 2 * TOKEN) + 0.25 * (2.126928 + 3 * TOKEN)),
+    ],
+)
+def test_soft_labels_go_with_every_method(module, options, expected):
+    out = forward(uniform(), Objective(module, module.Options(**options)), references, [soft(FIRST, 0.75)])
+    assert out.losses.tolist() == pytest.approx([expected], abs=1e-4)
+
+
+def test_soft_labels_weigh_the_added_likelihood_as_the_method():
+    """0.563262 + 2 (0.75 + 0.25) ln 61: both answers cost ln 61 a token."""
+    out = forward(uniform(), replace(DPO, nll_weight=2.0), references, [soft(FIRST, 0.75)])
+    assert out.losses.tolist() == pytest.approx([0.563262 + 2 * TOKEN], abs=1e-5)
+
+
+def test_a_tie_holds_the_pair_where_the_reference_has_it():
+    """Gradients of beta D: s(beta D) - 0.5, so 0 at D = 0; and s(beta D) - 0.8 = 0 at beta D = log 4 for a label of
+    0.8."""
+    for label, at in ((0.5, 0.0), (0.8, math.log(4) / 0.5)):
+        chosen = torch.tensor([at], dtype=torch.float64, requires_grad=True)
+        zero, one = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.int64)
+        pairs = Pairs(chosen, zero, one, one, zero, zero)
+        pair_losses(DPO, pairs, torch.tensor([label], dtype=torch.float64)).sum().backward()
+        assert chosen.grad.item() == pytest.approx(0, abs=1e-12)
+
+
+# Ratings
+
+
+def test_ratings_reach_the_objective():
+    """D = 0, a rating difference of 2: squared (0 - 2)^2; swapped labels do not change what ratings say."""
+    even = lambda batch, built: torch.tensor([-2 * TOKEN, -3 * TOKEN] * len(batch))  # noqa: E731
+    objective = Objective(rpo, rpo.Options(variant="reward_aware", distance="squared"))
+    rated = replace(FIRST, scores=(4.0, 2.0))
+    out = forward(uniform(), objective, even, [rated, soft(rated, 0.3)])
+    assert out.losses.tolist() == pytest.approx([4.0, 4.0], abs=1e-4)
+    with pytest.raises(ValueError, match="needs ratings of both answers"):
+        forward(uniform(), objective, even, [rated, FIRST])
+
+
+# Labelled answers
+
+KTO = Objective(kto, kto.Options(beta=0.5, desirable_weight=2.0, undesirable_weight=3.0))
+GOOD = Example((FIRST.sequences[0],), FIRST.source, label=1.0)
+BAD = Example((SECOND.sequences[1],), SECOND.source, label=0.0)
+
+
+def apart(batch, built):
+    """References such that d = 3 for the answer of 2 tokens and d = -1 for that of 4."""
+    known = {2: -2 * TOKEN - 3, 4: -4 * TOKEN + 1}
+    return torch.tensor([known[int(s.supervised.sum())] for e in batch for s in e.sequences])
+
+
+def test_labelled_answers():
+    """z0 = 1: beta (d - z0) = 1 for the good answer, 2 s(-1) = 0.537883; -1 for the bad one, 3 s(-1) = 0.806824."""
+    out = forward(uniform(), KTO, apart, [GOOD, replace(BAD, weight=2.0)], torch.tensor(1.0, dtype=torch.float64))
+    assert out.losses.tolist() == pytest.approx([0.537883, 2 * 0.806824], abs=1e-5)
+    assert {name: value.item() for name, value in out.metrics.items()} == {
+        "logps/chosen": pytest.approx(-2 * TOKEN, abs=1e-5),
+        "logps/rejected": pytest.approx(-4 * TOKEN, abs=1e-5),
+        "rewards/chosen": pytest.approx(1.5, abs=1e-5),
+        "rewards/rejected": pytest.approx(-0.5, abs=1e-5),
+        "desirable": 1,
+        "kl": 2.0,  # of two
+        "num_tokens": 6,
+    }
+
+
+def test_the_log_ratios_of_mismatched_answers_add_up():
+    """3 and -1, in one batch or two; no gradient, and the model's mode stays."""
+    for batches in ([[GOOD, BAD]], [[GOOD], [BAD]]):
+        for training in (True, False):
+            model = uniform()
+            model.model.train(training)
+            total = log_ratio_sum(model, apart, batches)
+            assert total.item() == pytest.approx(2.0, abs=1e-5) and total.dtype == torch.float64
+            assert not total.requires_grad and model.model.training is training
+    assert log_ratio_sum(uniform(), apart, []).item() == 0
+
+
+def test_what_goes_through_the_model():
+    pair = with_mismatched([GOOD, BAD], 0, 100)
+    assert passes(KTO, pair)[0] is pair
+    assert [e.sequences[0].ids.tolist() for e in passes(KTO, pair)[1]] == [
+        [3, 4, 5, 15, 16, 17, 18],
+        [11, 12, 13, 6, 7],
+    ]
+    assert passes(DPO, [FIRST]) == [[FIRST]]
 
 
 def test_demonstrations():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pairwright.training.monitors import answer_metrics, pair_metrics, per_example
+from pairwright.training.monitors import answer_metrics, labelled_metrics, pair_metrics, per_example
 
 T = torch.tensor
 
@@ -49,6 +49,36 @@ def test_at_the_start_every_margin_is_0_and_accuracy_a_half():
     assert sums["rewards/accuracies"].item() / 4 == 0.5
 
 
+def test_labelled_answers():
+    """Two good answers and one bad one: means of each side over its own number, the margin between these means."""
+    sums = labelled_metrics(
+        logps=T([-4.0, -6.0, -8.0]),
+        tokens=T([2, 3, 4]),
+        label=T([True, False, True]),
+        rewards=T([1.0, -0.5, 2.0]),
+        kl=T([0.25, 0.25, 0.25]),
+    )
+    step = per_example({name: value.item() for name, value in sums.items()} | {"loss": 0.5}, 3)
+    assert step == {
+        "logps/chosen": -6.0,
+        "logps/rejected": -6.0,
+        "rewards/chosen": 1.5,
+        "rewards/rejected": -0.5,
+        "rewards/margins": 2.0,
+        "desirable": 2,
+        "kl": 0.25,
+        "num_tokens": 9,
+        "loss": 0.5,
+    }
+
+
+@pytest.mark.parametrize(("label", "side"), [(True, "chosen"), (False, "rejected")])
+def test_a_mean_over_no_answer_is_left_out(label, side):
+    sums = labelled_metrics(T([-4.0]), T([2]), T([label]), T([1.0]), T([0.0]))
+    step = per_example({name: value.item() for name, value in sums.items()}, 1)
+    assert set(step) == {f"logps/{side}", f"rewards/{side}", "desirable", "kl", "num_tokens"}
+
+
 def test_answers():
     sums = answer_metrics(T([-4.0, -6.0]), T([2, 3]))
     assert {name: value.item() for name, value in sums.items()} == {"logps/chosen": -10.0, "num_tokens": 5}
@@ -56,7 +86,8 @@ def test_answers():
 
 def test_nothing_carries_a_gradient():
     leaf = T([-4.0]).requires_grad_()
-    for sums in (pair_metrics(leaf, leaf, T([2]), T([3]), None), answer_metrics(leaf, T([2]))):
+    labelled = labelled_metrics(leaf, T([2]), T([True]), leaf.detach(), T([0.0]))
+    for sums in (pair_metrics(leaf, leaf, T([2]), T([3]), None), answer_metrics(leaf, T([2])), labelled):
         assert not any(value.requires_grad for value in sums.values())
 
 

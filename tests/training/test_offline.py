@@ -11,9 +11,10 @@ import torch
 from tests.tiny import backbone, examples, lines, tokens, uniform
 
 from pairwright.errors import CheckpointError, Interrupted, NonFiniteError
-from pairwright.objectives import dpo, sft
+from pairwright.objectives import dpo, kto, sft
 from pairwright.records import Source
 from pairwright.tokens.batches import step_indices
+from pairwright.tokens.labelled import from_pairs, with_mismatched
 from pairwright.tokens.sequences import Example
 from pairwright.training import checkpoints, offline
 from pairwright.training.forwards import Objective
@@ -21,6 +22,7 @@ from pairwright.training.offline import Callbacks, Settings, World
 
 DPO = Objective(dpo, dpo.Options(beta=0.5))
 SFT = Objective(sft, sft.Options())
+KTO = Objective(kto, kto.Options(beta=0.5))
 TOKEN = 4.110874
 """ln 61, what a token costs a uniform model"""
 HERE = {"made": "in the test"}
@@ -56,7 +58,7 @@ def run(folder: Path, model=None, train=None, held_out=(), *, method=DPO, **more
         method,
         examples(10) if train is None else train,
         held_out,
-        fixed if method is DPO else None,
+        more.pop("references", None if method is SFT else fixed),
         settings(**changes),
         folder,
         more.pop("fingerprint", HERE),
@@ -182,6 +184,75 @@ def test_evaluation_changes_nothing(tmp_path):
     assert weights[0] == weights[1]
 
 
+# --- labelled answers ---
+
+
+def labelled(number: int, seed: int = 0) -> list[Example]:
+    return with_mismatched(from_pairs(examples(number, seed)), 0, 100)
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_how_a_step_of_labelled_answers_is_cut_does_not_matter(tmp_path, tuning):
+    """z0 is of the whole step, so steps in micro-batches of one answer give what whole ones do. The reference is far
+    below the model, so that z0 is not 0."""
+
+    def far(batch, built):
+        return torch.tensor([-7.0 * int(s.supervised.sum()) for e in batch for s in e.sequences])
+
+    found = []
+    for budget in (10_000, 1, 30):
+        out = tmp_path / str(budget)
+        some = {"method": KTO, "references": far, "settings": {"tokens_per_batch": budget}}
+        run(out, backbone(tuning), labelled(8), labelled(3, 9), **some)
+        found.append(lines(out / "metrics.jsonl"))
+    whole, *cut = found
+    assert all(value > 0.1 for entry in whole for name, value in entry.items() if name.endswith("kl"))
+    for entries in cut:
+        for one, other in zip(whole, entries, strict=True):
+            assert one.keys() == other.keys()
+            for name, value in one.items():
+                if name != "tokens_computed":
+                    assert other[name] == pytest.approx(value, rel=1e-4, abs=2e-5), name
+
+
+def test_z0_by_hand(tmp_path):
+    """A uniform model against -4 a token: every token is 0.110874 below, so the mean is below 0 and z0 is 0. Against
+    -4.5 a token it is 0.389126 above; mismatched answers of 3 and 2 tokens: z0 = 0.389126 * 2.5 = 0.972815, and the
+    answers of 2 (good) and 3 (bad) tokens have d = 0.778252 and 1.167378. beta 0.5: s(0.097282) and s(0.097282)."""
+    held_out = with_mismatched(
+        [
+            Example((tokens([3, 4], [6, 7]),), Source("made.jsonl", 1), label=1.0),
+            Example((tokens([5], [14, 15, 16]),), Source("made.jsonl", 2), label=0.0),
+        ],
+        0,
+        100,
+    )
+    assert [int(e.mismatched.supervised.sum()) for e in held_out] == [3, 2]
+    entry = {}
+    for each in (4.0, 4.5):
+        reference = lambda batch, built, each=each: torch.tensor(  # noqa: E731
+            [-each * int(s.supervised.sum()) for e in batch for s in e.sequences]
+        )
+        out = tmp_path / str(each)
+        settings_ = settings(steps=1)
+        offline.run(uniform(), KTO, labelled(4), held_out, reference, settings_, out, HERE)
+        entry[each] = lines(out / "metrics.jsonl")[0]
+    assert entry[4.0]["eval_kl"] == 0
+    assert entry[4.5] == {
+        "step": 0,
+        "eval_kl": pytest.approx(0.972815, abs=1e-5),
+        "eval_rewards/chosen": pytest.approx(0.389126, abs=1e-5),
+        "eval_rewards/rejected": pytest.approx(0.583689, abs=1e-5),
+        "eval_rewards/margins": pytest.approx(-0.194563, abs=1e-5),
+        # s(0.097282) = 0.524301 for the good one, and as much for the bad one
+        "eval_loss": pytest.approx(0.524301, abs=1e-5),
+        "eval_logps/chosen": pytest.approx(-2 * TOKEN, abs=1e-5),
+        "eval_logps/rejected": pytest.approx(-3 * TOKEN, abs=1e-5),
+        "eval_desirable": 1,
+        "eval_num_tokens": 5,
+    }
+
+
 # --- stopping and resuming ---
 
 
@@ -191,10 +262,14 @@ def stop_after(steps: int):
     return lambda: next(asked) == steps
 
 
-@pytest.mark.parametrize(("tuning", "method"), [("full", DPO), ("lora", SFT)], ids=["full dpo", "lora sft"])
+@pytest.mark.parametrize(
+    ("tuning", "method"), [("full", DPO), ("lora", SFT), ("full", KTO)], ids=["full dpo", "lora sft", "full kto"]
+)
 def test_a_resumed_run_ends_with_the_same_bits(tmp_path, tuning, method):
-    sides = 2 if method is DPO else 1
-    common = {"train": examples(10, sides=sides), "held_out": examples(3, seed=9, sides=sides), "method": method}
+    make = labelled if method is KTO else lambda n, seed=0: examples(n, seed, sides=2 if method is DPO else 1)
+    common = {"train": make(10), "held_out": make(3, 9), "method": method}
+    if method is KTO:
+        common["settings"] = {"per_step": 8}  # 20 answers: three steps an epoch
     whole = run(tmp_path / "whole", backbone(tuning), **common)
     out = tmp_path / "parts"
     with pytest.raises(Interrupted, match=r"stopped as asked after step 3 of 4; saved in .*step-000003. Go on with"):

@@ -45,10 +45,11 @@ def live_references(backbone: Backbone) -> References:
 
     @torch.no_grad()
     def from_adapter(examples: Sequence[Example], built: Trie) -> Tensor:
+        training = backbone.model.training
         backbone.model.eval()
         with reference_weights(backbone):
             sums = sequence_sums(logprobs(backbone, built), built)
-        backbone.model.train()
+        backbone.model.train(training)  # in an evaluation it stays without dropout
         return sums
 
     return from_adapter

@@ -14,16 +14,28 @@ from pairwright.errors import ConfigError
 
 FOLDER = Path(__file__).parent.parent / "objectives"
 
+DATA = {
+    "pairs": "pairs",
+    "labelled": "labelled answers or pairs",
+    "answers": "demonstrations or pairs",
+}
+"""INPUT -> the data that is read for it (docs/data-formats.md); reading/recognition.py decides."""
+
 
 @dataclass(frozen=True, slots=True)
 class Objective:
     name: str
     input: str
-    """What it takes, as INPUT says: pairs, demonstrations, labelled ..."""
+    """What it takes, as INPUT says: pairs, labelled, answers ..."""
     reference: bool
     """Whether it compares with a reference model."""
     summary: str
     """First line of its docstring."""
+
+    @property
+    def data(self) -> str:
+        """The kinds of data that it takes, in words."""
+        return DATA.get(self.input, self.input)
 
 
 def objectives() -> list[Objective]:

@@ -1,23 +1,38 @@
-"""The public formats of preferences and demonstrations: one function for each, from a row's columns to a record.
+"""The public formats of preferences, labelled answers and demonstrations: a function for each, from a row to a record.
 
 Each refuses with RowError what cannot be used as it stands; none mends, guesses or leaves out.
-Leaves out: which format a file has (recognition.py); labelled answers, rankings, ratings and steps, which are named
-there.
+Leaves out: which format a file has (recognition.py); rankings and steps, which are named there.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from pairwright.reading.messages import Turn, need, number, template_kwargs, text, text_or_turns, tools, turns, weight
+from pairwright.reading.messages import (
+    Turn,
+    label,
+    need,
+    need_key,
+    number,
+    probability,
+    template_kwargs,
+    text,
+    text_or_turns,
+    tools,
+    turns,
+    weight,
+)
 from pairwright.reading.prompts import answer, demonstrated, part, part_text, prompt
-from pairwright.reading.rows import RowError, describe
-from pairwright.records import Demonstration, Message, Preference, Source, Text
+from pairwright.reading.rows import Dropped, RowError, describe
+from pairwright.records import Demonstration, Message, Preference, Rating, Source, Text
 
 Columns = Mapping[str, Any]
 
 TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):(?: |(?=\n)|\Z)")
 """Start of a turn in an HH-RLHF transcript; an empty last turn may lack the space."""
+
+NO_MAJORITY = "no majority"
+"""Rule by which a row is dropped: its votes are split evenly."""
 
 SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 
@@ -85,6 +100,22 @@ def alpaca_preference(row: Columns, source: Source) -> Preference:
     )
 
 
+def annotated(row: Columns, source: Source) -> Preference:
+    """{prompt, responses: [two], votes: [{choice}]}: the response that more annotators chose is preferred, with the
+    share of their votes as its probability. A "tie" is half a vote for each; evenly split votes prefer neither."""
+    said = need(row, "responses", "a list of two responses")
+    if not isinstance(said, list) or len(said) != 2:
+        raise RowError(f"column 'responses' holds {describe(said)}, a list of two responses expected")
+    for response in said:
+        text_or_turns({"responses": response}, "responses")
+    first = _share(need(row, "votes", "a list of votes"))
+    if first == 0.5:
+        raise Dropped(NO_MAJORITY)
+    better, worse = said if first > 0.5 else reversed(said)
+    pair = {**row, "chosen": better, "rejected": worse, "chosen_probability": max(first, 1 - first)}
+    return trl_preference(pair, source)
+
+
 def prompt_completion(row: Columns, source: Source) -> Demonstration:
     """{prompt, completion}, both text or both messages. A text prompt may be empty: then it is text to imitate."""
     completion = text_or_turns(row, "completion")
@@ -100,6 +131,23 @@ def messages(row: Columns, source: Source) -> Demonstration:
     """{messages}: one conversation. All assistant turns are learned from; with weights, those from the first of 1."""
     said = turns(need(row, "messages", "a list of messages"), "messages")
     return _demonstration(row, source, *demonstrated(said, "messages"))
+
+
+def labelled(row: Columns, source: Source) -> Rating:
+    """{prompt, completion, label}, both text or both messages."""
+    if isinstance(need(row, "prompt", "text or messages"), str):
+        text(row, "prompt")  # may not be blank: a label says whether this was a good answer to it
+    done = prompt_completion(row, source)
+    return _rating(row, source, done.prompt, done.completion)
+
+
+def labelled_messages(row: Columns, source: Source) -> Rating:
+    """{messages, label}: one conversation. The label is that of what follows the last user turn."""
+    said = turns(need(row, "messages", "a list of messages"), "messages")
+    start = 1 + max((at for at, turn in enumerate(said) if turn.message.role == "user"), default=-1)
+    if not start:
+        raise RowError("'messages' holds no user turn; nothing asks for the answer")
+    return _rating(row, source, prompt(said[:start], "messages"), answer(said[start:], "messages"))
 
 
 def plain_text(row: Columns, source: Source) -> Demonstration:
@@ -135,11 +183,37 @@ def _preference(row: Columns, source: Source, asked: Text, chosen: Text, rejecte
         number(row, "margin"),
         tools(row.get("tools")),
         template_kwargs(row),
+        probability(row, "chosen_probability"),
+        number(row, "score_chosen"),
+        number(row, "score_rejected"),
     )
 
 
 def _demonstration(row: Columns, source: Source, asked: Text, completion: Text) -> Demonstration:
     return Demonstration(asked, completion, source, weight(row), tools(row.get("tools")), template_kwargs(row))
+
+
+def _rating(row: Columns, source: Source, asked: Text, completion: Text) -> Rating:
+    return Rating(asked, completion, label(row), source, weight(row), tools(row.get("tools")), template_kwargs(row))
+
+
+def _share(votes: Any) -> float:
+    """Share of the votes that the first of two responses has."""
+    if not isinstance(votes, list) or not votes:
+        raise RowError(f"column 'votes' holds {describe(votes)}, a list of at least one vote expected")
+    return sum(_vote(vote, number) for number, vote in enumerate(votes, start=1)) / len(votes)
+
+
+def _vote(vote: Any, number: int) -> float:
+    """1 for the first response, 0 for the second, a half for a tie. Where a file's columns have one type each, the
+    indices are texts."""
+    choice = need_key(vote, "choice", f"vote {number}") if isinstance(vote, dict) else vote
+    if not isinstance(vote, dict) or type(choice) not in (int, str) or str(choice) not in _VOTES:
+        raise RowError(f'vote {number} is {describe(choice)}, an object whose choice is 0, 1 or "tie" expected')
+    return _VOTES[str(choice)]
+
+
+_VOTES = {"0": 1.0, "1": 0.0, "tie": 0.5}
 
 
 def _kind(value: str | list[Turn]) -> str:

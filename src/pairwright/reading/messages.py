@@ -180,6 +180,26 @@ def weight(row: Mapping[str, Any]) -> float:
     return 1.0 if value is None else value
 
 
+def probability(row: Mapping[str, Any], column: str) -> float | None:
+    """An optional number from 0 to 1; None where the column is missing or null."""
+    value = number(row, column)
+    if value is not None and not 0 <= value <= 1:
+        raise RowError(f"column '{column}' is {value:g}; a probability lies between 0 and 1")
+    return value
+
+
+LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+"""Ways to write a label; upper and lower case are the same."""
+
+
+def label(row: Mapping[str, Any]) -> bool:
+    """Whether the row's answer is labelled good."""
+    value = need(row, "label", "true or false")
+    if str(value).lower() not in LABELS:
+        raise RowError(f"column 'label' holds {describe(value)}, true or false expected")
+    return LABELS[str(value).lower()]
+
+
 def tools(value: Any, column: str = "tools") -> tuple[Mapping[str, Any], ...] | None:
     """Tool schemas: a list of objects, or the same as JSON text; None where there are none."""
     if value is None or value == "":

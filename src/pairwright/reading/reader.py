@@ -1,12 +1,13 @@
 """Data to records: finds the rows, tells their format, makes the records, and accounts for every row.
 
 The conservation law: rows read = records kept + rows quarantined (with a reason each) + rows dropped by a named rule.
-The only such rule is the blank line. Records stay in the order of the files (by name) and of the rows in them.
+The rules are the blank line, votes without a majority, and what a method needs and a row lacks (`drop`). Records stay
+in the order of the files (by name) and of the rows in them.
 Leaves out: tokens, lengths, duplicates, quality (tokens/, audit/).
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -16,9 +17,9 @@ from pairwright.errors import DataError
 from pairwright.reading import quarantine as quarantine_file
 from pairwright.reading.containers import Container, locate
 from pairwright.reading.quarantine import Quarantined
-from pairwright.reading.recognition import SAMPLE, Columns, Format, named, recognise
-from pairwright.reading.rows import BLANK, Row, RowError
-from pairwright.records import Demonstration, Preference, Record, Source
+from pairwright.reading.recognition import SAMPLE, Columns, Format, Kind, named, recognise
+from pairwright.reading.rows import BLANK, Dropped, Row, RowError
+from pairwright.records import Demonstration, Preference, Rating, Record, Source
 
 
 @dataclass
@@ -46,6 +47,17 @@ class ReadReport:
         assert self.read == kept + aside + dropped, (
             f"{self.read} read, {kept} kept, {aside} quarantined, {dropped} dropped"
         )
+
+    def count_dropped(self, rule: str, rows: int = 1) -> None:
+        self.dropped[rule] = self.dropped.get(rule, 0) + rows
+
+    def drop(self, rule: str, unfit: Callable[[Any], bool]) -> None:
+        """Takes the records that are `unfit` out, and counts them under `rule`."""
+        kept = [record for record in self.records if not unfit(record)]
+        if len(kept) < len(self.records):
+            self.count_dropped(rule, len(self.records) - len(kept))
+        self.records = kept
+        self.check()
 
     def summary(self) -> dict[str, Any]:
         """The counts, the ten commonest reasons and the notes, ready for JSON."""
@@ -81,7 +93,7 @@ class ReadReport:
 
 def read(
     data: str,
-    kind: type[Preference] | type[Demonstration],
+    kind: Kind,
     *,
     format: str | None = None,
     split: str = "train",
@@ -89,8 +101,9 @@ def read(
 ) -> ReadReport:
     """Reads a file, a folder of files or a hub data set (its `split`) as records of `kind`.
 
-    Preferences read as Demonstration give the chosen side. `format` forces a format by name; else each file's is told
-    from its columns. Rows that can't be used go to `quarantine`, if given, and into the report in any case. Raises
+    Preferences read as Demonstration give the chosen side; read as Rating they stay preferences, each of which makes
+    two labelled answers (tokens/labelled.py). `format` forces a format by name; else each file's is told from its
+    columns. Rows that can't be used go to `quarantine`, if given, and into the report in any case. Raises
     FormatError when columns fit no format or several, DataError when there is nothing to read or no row is usable,
     ConfigError when `quarantine` is a file that holds something else.
     """
@@ -115,7 +128,7 @@ def read(
 
 
 def _read_one(
-    container: Container, kind: type, forced: Format | None, report: ReadReport, unused: Counter[str]
+    container: Container, kind: Kind, forced: Format | None, report: ReadReport, unused: Counter[str]
 ) -> Format | None:
     """Reads one container into the report; returns its format, None where no row could be parsed."""
     rows = container.rows(report.notes)
@@ -134,13 +147,15 @@ def _read_one(
         report.read += 1
         source = Source(container.name, row.line)
         if row.reason == BLANK:
-            report.dropped[BLANK] = report.dropped.get(BLANK, 0) + 1
+            report.count_dropped(BLANK)
         elif row.value is None or found is None:
             report.quarantined.append(Quarantined(source, row.offset, row.reason, row.raw))
         else:
             try:
                 report.records.append(_record(row.value, source, kind, found, usual))
                 unused.update(found.unused(row.value, kind))
+            except Dropped as rule:
+                report.count_dropped(str(rule))
             except RowError as error:
                 report.quarantined.append(Quarantined(source, row.offset, str(error), row.raw))
     if found:
@@ -150,7 +165,7 @@ def _read_one(
     return found
 
 
-def _record(row: Columns, source: Source, kind: type, found: Format, usual: type | None) -> Record:
+def _record(row: Columns, source: Source, kind: Kind, found: Format, usual: type | None) -> Record:
     record = found.parse(row, source)
     answer = record.chosen if isinstance(record, Preference) else record.completion
     if usual is not None and type(answer) is not usual:
@@ -178,16 +193,26 @@ def _usual(found: Format, sample: Sequence[Columns]) -> type | None:
     return kinds.most_common(1)[0][0] if kinds else None
 
 
-def _said(name: str, found: Format, usual: type | None, kind: type, forced: bool) -> str:
+_PAIRS_AS: dict[type, str] = {
+    Demonstration: "the chosen side is learned from, the rejected one is not used",
+    Rating: "each pair makes two labelled answers, the chosen one good and the rejected one bad",
+}
+
+
+def _said(name: str, found: Format, usual: type | None, kind: Kind, forced: bool) -> str:
     how = "as asked" if forced else "told from the columns"
     what = f" of {_KINDS[usual]}" if usual and found.either else ""
-    side = "; the chosen side is learned from, the rejected one is not used" if found.kind is not kind else ""
+    side = f"; {_PAIRS_AS[kind]}" if found.kind is not kind else ""
     return f"{name}: format {found.name} ({found.title}{what}), {how}{side}"
+
+
+_EMPTY = {True: "only blank lines", False: "no rows"}
 
 
 def _nothing(data: str, report: ReadReport) -> str:
     if not report.quarantined:
-        what = "only blank lines" if report.read else "no rows"
+        rules = ", ".join(f"{count:,} {rule}" for rule, count in report.dropped.items())
+        what = f"no row can be used ({rules})" if set(report.dropped) - {BLANK} else _EMPTY[report.read > 0]
         return f"{data}: {what} in {'this file' if len(report.files) == 1 else 'these files'}."
     first = "".join(f"\n  {row.source}: {row.reason}" for row in report.quarantined[:3])
     where = f"\n  All rows, with reasons: {report.quarantine}" if report.quarantine else ""

@@ -13,13 +13,26 @@ from typing import Any
 from pairwright.errors import FormatError
 from pairwright.reading import formats
 from pairwright.reading.formats import TURN, Columns
-from pairwright.records import Demonstration, Preference, Record, Source
+from pairwright.reading.messages import LABELS
+from pairwright.records import Demonstration, Preference, Rating, Record, Source
 
 SAMPLE = 100
 """Rows from which a file's format is told."""
 
 OPTIONAL = ("weight", "tools", "chat_template_kwargs")
-"""Columns that every format may have; preferences may have `margin` too."""
+"""Columns that every format may have."""
+OF_PAIRS = ("margin", "chosen_probability", "score_chosen", "score_rejected")
+"""Columns that preferences may have besides."""
+
+
+Kind = type[Preference] | type[Demonstration] | type[Rating]
+
+READS: Mapping[Kind, tuple[Kind, ...]] = {
+    Preference: (Preference,),
+    Demonstration: (Demonstration, Preference),
+    Rating: (Rating, Preference),
+}
+"""Kind of record that is wanted -> kinds of data that give it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +41,7 @@ class Format:
     """What `format=` and `--format` take."""
     title: str
     """What it is called to a reader."""
-    kind: type[Preference] | type[Demonstration]
+    kind: Kind
     needs: tuple[str, ...]
     may: tuple[str, ...]
     """Further columns that it reads."""
@@ -41,13 +54,19 @@ class Format:
     def fits(self, row: Columns) -> bool:
         return has(row, *self.needs) and self.looks(row)
 
-    def unused(self, row: Columns, kind: type) -> set[str]:
+    def unused(self, row: Columns, kind: Kind) -> set[str]:
         """Names of the row's columns that this format does not read for records of `kind`."""
-        known = {*self.needs, *self.may, *OPTIONAL, *(("margin",) if kind is Preference else ())}
+        known = {*self.needs, *self.may, *OPTIONAL, *(OF_PAIRS if kind is Preference else ())}
         names = row.keys() - known
         if "input" in self.needs and isinstance(row.get("input"), dict):
             names |= {f"input.{key}" for key in row["input"].keys() - {"messages", "tools"}}
+        if "votes" in self.needs and isinstance(row.get("votes"), list):
+            names |= {f"votes.{key}" for vote in row["votes"] for key in vote.keys() - _OF_VOTES}
         return set(names)
+
+
+_OF_VOTES = {"annotator", "choice", "reason", "shown_order"}
+"""Keys of a vote that say nothing else about the pair than its choice does."""
 
 
 def has(row: Columns, *columns: str) -> bool:
@@ -60,7 +79,7 @@ def _transcripts(row: Columns) -> bool:
 
 
 def _labelled(row: Columns) -> bool:
-    return row.get("label") in (True, False, 0, 1, "true", "false", "True", "False")
+    return str(row.get("label")).lower() in LABELS
 
 
 def _not_labelled(row: Columns) -> bool:
@@ -90,6 +109,12 @@ FORMATS = (
            ("chosen_messages", "rejected_messages"), (), formats.messages_preference),
     Format("alpaca-preference", "Alpaca preference", Preference,
            ("instruction", "chosen", "rejected"), _ALPACA, formats.alpaca_preference),
+    Format("annotated", "votes of annotators", Preference,
+           ("prompt", "responses", "votes"), (), formats.annotated, either=True),
+    Format("labelled", "answers labelled good or bad", Rating,
+           ("prompt", "completion", "label"), (), formats.labelled, _labelled, either=True),
+    Format("labelled-messages", "conversations labelled good or bad", Rating,
+           ("messages", "label"), (), formats.labelled_messages, _labelled),
     Format("prompt-completion", "TRL prompt-completion", Demonstration,
            ("prompt", "completion"), (), formats.prompt_completion, _not_labelled, either=True),
     Format("messages", "conversations", Demonstration,
@@ -104,26 +129,25 @@ FORMATS = (
 """Every format that can be read."""
 
 OTHERS: tuple[tuple[str, Callable[[Columns], bool]], ...] = (
-    ("answers each labelled good or bad, as KTO takes them", _labelled),
+    ("labels of answers in columns that are not known", _labelled),
     ("several completions of a prompt with scores or a ranking", lambda row: has(row, "completions")),
-    ("answers with the votes of annotators", lambda row: has(row, "responses", "votes")),
     ("solutions in steps", lambda row: has(row, "steps")),
     ("Pairwright's own quarantine file", lambda row: has(row, "file", "offset", "reason") or has(row, "reason", "raw")),
 )
-"""Kinds of data that are known and are neither pairs nor demonstrations."""
+"""Kinds of data that are known and that no format above reads."""
 
 
-def named(name: str, kind: type) -> Format:
+def named(name: str, kind: Kind) -> Format:
     """The format that the user forces. FormatError for an unknown one, or one of the other kind."""
     found = next((format for format in FORMATS if format.name == name), None)
     if found is None:
         raise FormatError(f"format {name!r} is unknown. Known: {', '.join(format.name for format in FORMATS)}.")
-    if kind is Preference and found.kind is Demonstration:
-        raise FormatError(f"format {name!r} holds {_WRONG_KIND}")
+    if found.kind not in READS[kind]:
+        raise _wrong_kind(f"format {name!r} holds", [found], kind)
     return found
 
 
-def recognise(file: str, rows: Sequence[Columns], kind: type) -> Format:
+def recognise(file: str, rows: Sequence[Columns], kind: Kind) -> Format:
     """The one format that fits the sampled rows (columns and values) and can be read as `kind`; else FormatError."""
     enough = max(1, len(rows) // 10)
 
@@ -131,7 +155,7 @@ def recognise(file: str, rows: Sequence[Columns], kind: type) -> Format:
         return sum(test(row) for row in rows) >= enough
 
     fitting = [format for format in FORMATS if common(format.fits)]
-    usable = [format for format in fitting if kind is Demonstration or format.kind is Preference]
+    usable = [format for format in fitting if format.kind in READS[kind]]
     columns = ", ".join(_columns(rows))
     if len(usable) == 1:
         return usable[0]
@@ -141,28 +165,31 @@ def recognise(file: str, rows: Sequence[Columns], kind: type) -> Format:
             f"{file}: the columns {columns} fit more than one format: {names}. Choose one with --format NAME."
         )
     if fitting:
-        raise FormatError(f"{file}: holds {' or '.join(format.name for format in fitting)}, which is {_WRONG_KIND}")
+        raise _wrong_kind(f"{file}: holds {' or '.join(format.name for format in fitting)}, which is", fitting, kind)
     other = next((title for title, test in OTHERS if common(test)), None)
     if other:
-        raise FormatError(f"{file}: holds {other} (columns {columns}), not {_wanted(kind)}.")
+        raise FormatError(f"{file}: holds {other} (columns {columns}), not {_ROWS[kind]}.")
     raise FormatError(
         f"{file}: the columns {columns} fit no format.\n"
-        f"A row of preferences has\n{_choices(Preference)}\nand a row of demonstrations\n{_choices(Demonstration)}\n"
+        f"A row of preferences has\n{_choices(Preference)}\na labelled answer\n{_choices(Rating)}\n"
+        f"and a row of demonstrations\n{_choices(Demonstration)}\n"
         "Rename the columns; docs/data-formats.md has an example of each."
     )
 
 
-_WRONG_KIND = (
-    "demonstrations, not preferences. `pairwright train sft` learns from them; "
-    "preferences have a chosen and a rejected answer in each row."
-)
+_ROWS: Mapping[Kind, str] = {
+    Preference: "pairs of a chosen and a rejected answer",
+    Rating: "answers labelled good or bad",
+    Demonstration: "demonstrations",
+}
 
 
-def _wanted(kind: type) -> str:
-    return "pairs of a chosen and a rejected answer" if kind is Preference else "demonstrations"
+def _wrong_kind(start: str, found: Sequence[Format], kind: Kind) -> FormatError:
+    kinds = tuple(dict.fromkeys(format.kind for format in found))
+    return FormatError(f"{start} {' or '.join(_ROWS[kind] for kind in kinds)}, not {_ROWS[kind]}.", kinds)
 
 
-def _choices(kind: type) -> str:
+def _choices(kind: Kind) -> str:
     return "\n".join(dict.fromkeys(f"    {', '.join(format.needs)}" for format in FORMATS if format.kind is kind))
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 BLANK = "blank line"
-"""The only rule by which a row is dropped instead of quarantined: nothing stands on the line."""
+"""Rule by which a row is dropped instead of quarantined: nothing stands on the line."""
 
 MAX_ROW = 64 << 20
 """Longest row in bytes. A longer one is quarantined, so that a hostile file can't fill the memory."""
@@ -25,6 +25,10 @@ KEPT_OF_LONG_ROW = 1 << 20
 
 class RowError(Exception):
     """This row cannot be used; the text is the reason. Raised and caught inside reading/, one row at a time."""
+
+
+class Dropped(RowError):
+    """Nothing is wrong with this row, and a rule leaves it out; the text is the rule's name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from pairwright.errors import DataError
 from pairwright.reading.jsonl import Stream, open_lines, skip_bom, strip_end
 from pairwright.reading.rows import BLANK, MAX_ROW, Row, RowError, decode, parse_value
 
-OBJECTS = ("tools", "chat_template_kwargs", "history")
+OBJECTS = ("tools", "chat_template_kwargs", "history", "responses", "votes")
 """Columns whose cells are JSON in any case."""
-NUMBERS = ("weight", "margin")
+NUMBERS = ("weight", "margin", "chosen_probability", "score_chosen", "score_rejected")
 OPTIONAL = (*OBJECTS, *NUMBERS, "system")
 """Columns in which an empty cell means that there is no value."""
 

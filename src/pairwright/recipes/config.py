@@ -80,7 +80,7 @@ class TrainConfig:
     epochs: float = 1.0
     """Passes over the data."""
     pairs_per_step: int = 8
-    """Examples (pairs, demonstrations) in one optimiser step, over all processes."""
+    """Examples (pairs, labelled answers, demonstrations) in one optimiser step, over all processes."""
     tokens_per_batch: int | None = None
     """Tokens in one forward pass. Default: from the device's memory. Does not change the result, only the memory."""
     learning_rate: float | None = None

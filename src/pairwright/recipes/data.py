@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from pairwright.backbone.load import Backbone
-from pairwright.errors import ConfigError, DataError
+from pairwright.errors import ConfigError, DataError, FormatError
 from pairwright.reading import ReadReport, read
+from pairwright.reading.recognition import Kind
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.display import Display, counter
-from pairwright.records import Demonstration, Preference
+from pairwright.recipes.methods import RECORDS, methods_for
+from pairwright.records import Preference, Rating
 from pairwright.tokens.chat import Encoded, encode
+from pairwright.tokens.labelled import from_pairs, with_mismatched
 from pairwright.tokens.rules import RULES
 from pairwright.tokens.sequences import Example
 from pairwright.training.files import write_json_atomic
 from pairwright.training.forwards import Objective
 
-RECORDS = {"pairs": Preference, "answers": Demonstration}
+UNRATED = "no ratings of both answers"
+"""Rule by which a pair is dropped when a method needs ratings."""
 LONGEST = 2048
 """Default max_length where the model could take more."""
 
@@ -45,15 +49,46 @@ def read_files(
     reports = {}
     for part, (data, split) in files.items():
         aside = out / f"quarantine-{part}.jsonl" if first else None
-        reports[part] = report = read(data, kind, format=config.format, split=split, quarantine=aside)
+        reports[part] = report = _read(data, kind, config.format, split, aside)
+        if objective.needs_ratings:
+            _keep_rated(report, f"{part}: {data}", config.method)
         display.say(f"{part}: {data} ({report.format})")
         for line in report.lines():
             display.say(f"  {line.strip()}")
     return reports
 
 
+def _read(data: str, kind: Kind, format: str | None, split: str, aside: Path | None) -> ReadReport:
+    try:
+        return read(data, kind, format=format, split=split, quarantine=aside)
+    except FormatError as error:
+        fitting = sorted({method for held in error.holds for method in methods_for(held)})
+        if not fitting:
+            raise
+        raise FormatError(f"{error} Methods that take them: {', '.join(fitting)}.", error.holds) from error
+
+
+def _keep_rated(report: ReadReport, name: str, method: str) -> None:
+    """Drop pairs without ratings. Raises DataError where none has them."""
+    if not any(record.rated for record in report.records):
+        others = ", ".join(other for other in methods_for(Preference) if other != method)
+        raise DataError(
+            f"{name}: {method} with these settings needs ratings of both answers (columns score_chosen and "
+            f"score_rejected), and no row has them. Pairs without ratings fit {others}, and {method} with settings "
+            "that do not compare them."
+        )
+    report.drop(UNRATED, lambda record: not record.rated)
+
+
 def tokenise(
-    config: TrainConfig, reports: dict[str, ReadReport], backbone: Backbone, out: Path, display: Display, *, first: bool
+    config: TrainConfig,
+    objective: Objective,
+    reports: dict[str, ReadReport],
+    backbone: Backbone,
+    out: Path,
+    display: Display,
+    *,
+    first: bool,
 ) -> Data:
     """Records to examples, some of them held out; data.json says what happened to each row.
 
@@ -65,12 +100,19 @@ def tokenise(
     if first and not (out / "config.json").exists():
         found = {p: {"reading": reports[p].summary(), "tokens": _token_report(encoded[p])} for p in reports}
         write_json_atomic(out / "data.json", found)
+    examples = {p: from_pairs(e.examples) if objective.labelled else e.examples for p, e in encoded.items()}
     if "held-out" in reports:
+        train, held_out = examples["data"], examples["held-out"]
         records = reports["held-out"].records
-        return Data(encoded["data"].examples, encoded["held-out"].examples, records[: config.sample_prompts])
-    train, held_out = split(encoded["data"].examples, config.eval_fraction, config.seed)
-    shown = {e.source for e in (held_out or train)}
-    records = [r for r in reports["data"].records if r.source in shown]
+    else:
+        train, held_out = split(examples["data"], config.eval_fraction, config.seed)
+        shown = {e.source for e in (held_out or train)}
+        records = [r for r in reports["data"].records if r.source in shown]
+    if objective.labelled:
+        # Held-out prompts may be few: answers to them may come from the training examples, the other way round never.
+        held_out = with_mismatched([*train, *held_out], config.seed, max_length)[len(train) :]
+        train = with_mismatched(train, config.seed, max_length)
+    records = [r for r in records if not isinstance(r, Rating) or r.label]  # a bad answer is none to compare with
     return Data(train, held_out, records[: config.sample_prompts])
 
 

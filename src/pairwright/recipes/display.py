@@ -90,6 +90,7 @@ class Display:
             "rewards/rejected",
             "logps/chosen",
             "logps/rejected",
+            "kl",
         ):
             if name in metrics or f"eval_{name}" in metrics:
                 table.add_row(name, show(metrics.get(name)), show(metrics.get(f"eval_{name}")))

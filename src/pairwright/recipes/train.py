@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib
 import json
 import math
 import platform
@@ -23,6 +22,8 @@ from pairwright.backbone.reference import Cache, default_path, reference_sums
 from pairwright.backbone.reference_live import cached_references, live_references
 from pairwright.errors import ConfigError, MissingExtraError
 from pairwright.planning import memory
+from pairwright.recipes import methods
+from pairwright.recipes.balance import balanced
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.data import Data, read_files, tokenise
 from pairwright.recipes.display import Display, counter
@@ -42,7 +43,7 @@ from pairwright.training.files import (
     sync_folder,
     write_json_atomic,
 )
-from pairwright.training.forwards import Objective, References
+from pairwright.training.forwards import Objective, References, passes
 
 FREE_TO_CHANGE = {"out", "resume", "keep_checkpoints", "tracker", "save_every", "data", "eval_data", "model"}
 """Settings that a resumed run may change: they do not touch the result, or are compared by content instead."""
@@ -87,7 +88,8 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
         trust_remote_code=config.trust_remote_code,
         seed=config.seed,
     )
-    data = tokenise(config, reports, backbone, out, display, first=accelerator.is_main_process)
+    data = tokenise(config, objective, reports, backbone, out, display, first=accelerator.is_main_process)
+    objective = balanced(objective, data.train, config.pairs_per_step, display.say)
     steps = config.steps or math.ceil(config.epochs * steps_per_epoch(len(data.train), config.pairs_per_step))
     for line in backbone.notes:
         display.say(line)
@@ -109,7 +111,7 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
         saved = json.loads((out / "config.json").read_text(encoding="utf-8"))["fingerprint"]
         offline.compare_fingerprints(saved, fingerprint, checkpoint)
     if accelerator.is_main_process:
-        _write_config(config, fingerprint, settings, choice.checkpointing, out)
+        _write_config(config, objective, fingerprint, settings, choice.checkpointing, out)
 
     references = _references(config, objective, backbone, data, steps, choice.tokens_per_batch, display, accelerator)
     _compare(backbone, data.train[: min(4, config.pairs_per_step)], display)
@@ -146,21 +148,18 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
 
 def make_objective(config: TrainConfig) -> Objective:
     """The objective that `config.method` names, with its options. Raises ConfigError."""
-    folder = Path(__file__).parent.parent / "objectives"
     name = config.method.replace("-", "_")
-    if not (folder / f"{name}.py").is_file() or name in ("inputs", "__init__"):
-        known = sorted(p.stem for p in folder.glob("[!_]*.py") if p.stem != "inputs")
-        raise ConfigError(f"there is no method {config.method!r}; there are {', '.join(known)}")
-    module = importlib.import_module(f"pairwright.objectives.{name}")
+    if name not in methods.names():
+        raise ConfigError(f"there is no method {config.method!r}; there are {', '.join(methods.names())}")
+    module = methods.module(name)
     try:
         options = module.Options(**config.options)
     except (TypeError, ValueError) as error:
         fields = [f.name for f in dataclasses.fields(module.Options)]
         raise ConfigError(f"options of {name}: {error}. Its options are: {', '.join(fields) or 'none'}") from error
     if config.nll_weight and module.INPUT != "pairs":
-        raise ConfigError(
-            f"--nll-weight adds the chosen answer's likelihood to a preference loss; {name} is that likelihood"
-        )
+        why = "is that likelihood" if module.INPUT == "answers" else "has no pairs"
+        raise ConfigError(f"--nll-weight adds the chosen answer's likelihood to a preference loss; {name} {why}")
     return Objective(module, options, config.nll_weight)
 
 
@@ -254,6 +253,8 @@ def _fingerprint(config: TrainConfig, backbone: Backbone, data: Data, steps: int
     digest = hashlib.sha256()
     for example in (*data.train, *data.held_out):
         digest.update(f"{example.weight} {example.margin}".encode())
+        if example.label is not None or example.scores is not None:
+            digest.update(f" {example.label} {example.scores}".encode())
         for s in example.sequences:
             digest.update(s.ids.tobytes() + s.supervised.tobytes())
     return {
@@ -269,7 +270,12 @@ def _fingerprint(config: TrainConfig, backbone: Backbone, data: Data, steps: int
 
 
 def _write_config(
-    config: TrainConfig, fingerprint: dict, settings: offline.Settings, checkpointing: bool, out: Path
+    config: TrainConfig,
+    objective: Objective,
+    fingerprint: dict,
+    settings: offline.Settings,
+    checkpointing: bool,
+    out: Path,
 ) -> None:
     import peft
     import transformers
@@ -281,7 +287,11 @@ def _write_config(
         "transformers": transformers.__version__,
         "peft": peft.__version__,
     }
-    chosen = {**dataclasses.asdict(settings), "gradient_checkpointing": "on" if checkpointing else "off"}
+    chosen = {
+        **dataclasses.asdict(settings),
+        "options": dataclasses.asdict(objective.options),
+        "gradient_checkpointing": "on" if checkpointing else "off",
+    }
     write_json_atomic(
         out / "config.json",
         {"config": dataclasses.asdict(config), "chosen": chosen, "fingerprint": fingerprint, "versions": versions},
@@ -305,11 +315,13 @@ def _references(
         return live_references(backbone)
     # Later epochs see the same examples again.
     first = range(min(steps, steps_per_epoch(len(data.train), config.pairs_per_step)))
-    indices = [step_indices(n, len(data.train), config.pairs_per_step, config.seed) for n in first]
+    labels = objective.labels(data.train)
+    indices = [step_indices(n, len(data.train), config.pairs_per_step, config.seed, labels) for n in first]
     groups = [*([data.train[i] for i in step] for step in indices), data.held_out]
     worlds = [offline.World(rank, accelerator.num_processes) for rank in range(accelerator.num_processes)]
-    batches = [b for group in groups for world in worlds for b in micro_batches(world.share(group), tokens_per_batch)]
-    total = sum(map(len, groups))
+    parts = [part for group in groups for world in worlds for part in passes(objective, world.share(group))]
+    batches = [batch for part in parts for batch in micro_batches(part, tokens_per_batch)]
+    total = sum(map(len, batches))
     cache = Cache(default_path())
     try:
         with accelerator.main_process_first(), display.progress("reference", total) as advance:

@@ -24,7 +24,7 @@ PANELS: dict[str, tuple[str, ...]] = {
 }
 """Panels in their order. A panel of one metric shows training and held-out values; one of two, training's only."""
 
-COUNTERS = {"step", "epoch", "num_tokens", "tokens_computed"}
+COUNTERS = {"step", "epoch", "num_tokens", "tokens_computed", "desirable"}
 SHOWN_STEPS = 4
 SHOWN_DROPPED = 50
 

@@ -17,12 +17,18 @@ def steps_per_epoch(examples: int, per_step: int) -> int:
     return math.ceil(examples / per_step)
 
 
-def step_indices(step: int, examples: int, per_step: int, seed: int) -> np.ndarray:
+def step_indices(step: int, examples: int, per_step: int, seed: int, labels: np.ndarray | None = None) -> np.ndarray:
     """(<= per_step,) indices of the examples of optimiser step `step` (0-based). Each epoch has its own order; its
-    last step takes what is left."""
+    last step takes what is left.
+
+    With `labels`, (examples,) bool, an epoch's examples are dealt out to its steps, the good ones first and the bad
+    ones after them: no two steps differ by more than one in either, or in size.
+    """
     per_epoch = steps_per_epoch(examples, per_step)
     epoch, within = divmod(step, per_epoch)
     order = np.random.default_rng([seed, epoch]).permutation(examples)
+    if labels is not None:
+        return order[np.argsort(~labels[order], kind="stable")][within::per_epoch]
     return order[within * per_step : (within + 1) * per_step]
 
 

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from pairwright.errors import ConfigError, DataError
-from pairwright.records import Record, Source
+from pairwright.records import Preference, Rating, Record, Source
 from pairwright.tokens import check, special, template
 from pairwright.tokens.assemble import TOO_LONG, Batch, Tokens, assemble
 from pairwright.tokens.rules import RULES, Unusable
-from pairwright.tokens.sequences import Example
+from pairwright.tokens.sequences import Example, TokenSequence
 from pairwright.tokens.truncate import Conversation, part, shorten
 from pairwright.tokens.turns import Draft, Style, from_messages, from_strings, prompt_text
 
@@ -75,7 +75,7 @@ def encode(
                 if outcome.detail:
                     refusals.setdefault(outcome.rule, f"{record.source}: {RULES[outcome.rule]}: {outcome.detail}")
                 continue
-            example = Example(outcome.sequences, record.source, record.weight, getattr(record, "margin", None))
+            example = _example(record, outcome.sequences)
             if len(examples) < check.FIRST:
                 check.look_at(example, tokenizer, style.special, ends, whole="text_cut" not in outcome.rules)
             examples.append(example)
@@ -167,11 +167,21 @@ def _draft(record: Record, style: Style, cut: int) -> Draft | None:
     if isinstance(record.prompt, str):
         return from_strings(record, style)
     shortened = shorten(part(record), cut)
-    if shortened is None:
-        return None
+    if shortened is None or (shortened[1] == "turns_cut" and isinstance(record, Rating)):
+        return None  # a label is that of the whole answer
     conversation, rule = shortened
     draft = from_messages(record, conversation, style)
     return Draft(draft.sides, draft.rules | ({rule} if rule else set()))
+
+
+def _example(record: Record, sequences: tuple[TokenSequence, ...]) -> Example:
+    if isinstance(record, Rating):
+        return Example(sequences, record.source, record.weight, label=float(record.label))
+    if not isinstance(record, Preference):
+        return Example(sequences, record.source, record.weight)
+    one, other = record.score_chosen, record.score_rejected
+    scores = None if one is None or other is None else (one, other)
+    return Example(sequences, record.source, record.weight, record.margin, record.label, scores)
 
 
 def _notes(records: Sequence[Record], examples: Sequence[Example], style: Style, counts: dict[str, int]) -> list[str]:

@@ -32,10 +32,17 @@ class TokenSequence:
 class Example:
     """The unit of the loss: sequences that belong together, in the order the objective expects.
 
-    A preference pair is (chosen, rejected); a demonstration is (conversation,).
+    A preference pair is (chosen, rejected); a demonstration or a labelled answer is (conversation,).
     """
 
     sequences: tuple[TokenSequence, ...]
     source: Source
     weight: float = 1.0
     margin: float | None = None
+    label: float | None = None
+    """Of a pair, the probability in [0, 1] that the first answer is the better one, None where the data is sure of it;
+    of a labelled answer, 1 for a good one and 0 for a bad one."""
+    scores: tuple[float, float] | None = None
+    """Ratings of the first and the second answer, where the data has both."""
+    mismatched: TokenSequence | None = None
+    """This example's prompt with the answer to another (labelled.py)."""

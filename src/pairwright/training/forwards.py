@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pairwright.backbone.load import Backbone
 from pairwright.backbone.policy import logprobs, sequence_sums
-from pairwright.objectives.inputs import Answers, Pairs
+from pairwright.objectives.inputs import Answers, Labelled, Pairs
 from pairwright.tokens import trie
+from pairwright.tokens.labelled import partners
 from pairwright.tokens.sequences import Example
 from pairwright.tokens.trie import Trie
-from pairwright.training.monitors import answer_metrics, pair_metrics
+from pairwright.training.monitors import answer_metrics, labelled_metrics, pair_metrics
 from pairwright.training.step import Forward
 
 References = Callable[[Sequence[Example], Trie], Tensor]
@@ -34,6 +36,18 @@ class Objective:
     def per_token(self) -> bool:
         return self.module.REDUCTION == "tokens"
 
+    @property
+    def needs_ratings(self) -> bool:
+        return hasattr(self.module, "needs_ratings") and self.module.needs_ratings(self.options)
+
+    @property
+    def labelled(self) -> bool:
+        return self.module.INPUT == "labelled"
+
+    def labels(self, examples: Sequence[Example]) -> np.ndarray | None:
+        """(n,) bool, where the examples of a step have to be mixed by their labels."""
+        return np.array([example.label == 1 for example in examples], bool) if self.labelled else None
+
     def total(self, examples: Sequence[Example]) -> float:
         """What a step over `examples` divides its summed loss by."""
         if self.per_token:
@@ -42,18 +56,68 @@ class Objective:
 
 
 def forward(
-    backbone: Backbone, objective: Objective, references: References | None, batch: Sequence[Example]
+    backbone: Backbone,
+    objective: Objective,
+    references: References | None,
+    batch: Sequence[Example],
+    kl: Tensor | None = None,
 ) -> Forward:
-    """Losses (n,) of the examples in `batch`, times their weights, and the sums of their metrics."""
+    """Losses (n,) of the examples in `batch`, times their weights, and the sums of their metrics. `kl` is () the
+    step's distance from the reference on mismatched answers, for the input kind that has them (log_ratio_sum)."""
     built = trie.build(batch)
     sums = sequence_sums(logprobs(backbone, built), built)
     tokens = torch.from_numpy(built.lengths()).to(sums.device)
-    weights = torch.tensor([example.weight for example in batch], dtype=torch.float32, device=sums.device)
-    if objective.module.INPUT == "answers":
-        answers = Answers(sums, tokens)
-        losses = objective.module.loss(answers, objective.options)
-        return Forward(losses * weights, answer_metrics(sums, tokens), len(built))
     reference = references(batch, built) if references is not None else None
+    kind = objective.module.INPUT
+    if kind == "answers":
+        losses, metrics = objective.module.loss(Answers(sums, tokens), objective.options), answer_metrics(sums, tokens)
+    elif kind == "labelled":
+        losses, metrics = _labelled(objective, sums, tokens, reference, batch, kl)
+    else:
+        losses, metrics = _pairs(objective, sums, tokens, reference, batch)
+    weights = torch.tensor([example.weight for example in batch], dtype=torch.float32, device=sums.device)
+    return Forward(losses * weights, metrics, len(built))
+
+
+def passes(objective: Objective, examples: Sequence[Example]) -> list[Sequence[Example]]:
+    """What goes through the model for a step over `examples`, each part in micro-batches of its own."""
+    return [examples, partners(examples)] if objective.labelled else [examples]
+
+
+@torch.no_grad()
+def log_ratio_sum(backbone: Backbone, references: References, batches: Sequence[Sequence[Example]]) -> Tensor:
+    """() float64 sum over all sequences of log pi - log ref, without dropout."""
+    training = backbone.model.training
+    total = torch.zeros((), dtype=torch.float64, device=backbone.device)
+    for batch in batches:
+        backbone.model.eval()
+        built = trie.build(batch)
+        sums = sequence_sums(logprobs(backbone, built), built)
+        total += (sums - references(batch, built)).double().sum()
+    backbone.model.train(training)
+    return total
+
+
+def _labelled(
+    objective: Objective,
+    sums: Tensor,
+    tokens: Tensor,
+    reference: Tensor | None,
+    batch: Sequence[Example],
+    kl: Tensor | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    assert reference is not None and kl is not None
+    label = torch.tensor([example.label == 1 for example in batch], device=sums.device)
+    answers = Labelled(sums, tokens, label, kl.to(sums.dtype).expand(len(batch)), reference)
+    rewards = objective.module.rewards(answers, objective.options)
+    metrics = labelled_metrics(sums, tokens, label, rewards, answers.kl)
+    return objective.module.loss(answers, objective.options), metrics
+
+
+def _pairs(
+    objective: Objective, sums: Tensor, tokens: Tensor, reference: Tensor | None, batch: Sequence[Example]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    ratings = _ratings(batch, sums.device)
     pairs = Pairs(
         chosen=sums[0::2],
         rejected=sums[1::2],
@@ -61,10 +125,39 @@ def forward(
         rejected_tokens=tokens[1::2],
         ref_chosen=None if reference is None else reference[0::2],
         ref_rejected=None if reference is None else reference[1::2],
+        rating_chosen=None if ratings is None else ratings[:, 0],
+        rating_rejected=None if ratings is None else ratings[:, 1],
     )
-    losses = objective.module.loss(pairs, objective.options)
-    if objective.nll_weight:
-        losses = losses - objective.nll_weight * pairs.chosen / pairs.chosen_tokens
     rewards = objective.module.rewards(pairs, objective.options) if hasattr(objective.module, "rewards") else None
     metrics = pair_metrics(pairs.chosen, pairs.rejected, pairs.chosen_tokens, pairs.rejected_tokens, rewards)
-    return Forward(losses * weights, metrics, len(built))
+    return pair_losses(objective, pairs, _labels(batch, sums.device)), metrics
+
+
+def pair_losses(objective: Objective, pairs: Pairs, label: Tensor | None) -> Tensor:
+    """(N,) losses of pairs, the added likelihood among them. Where the better answer is known with a probability only,
+    the expected loss: label * loss(w, l) + (1 - label) * loss(l, w). `label` is (N,), None where all are sure.
+
+    By hand: losses 0.313262 and 1.313262 of the two orders, label 0.75: 0.563262.
+    """
+
+    def of(pairs: Pairs) -> Tensor:
+        losses = objective.module.loss(pairs, objective.options)
+        if objective.nll_weight:
+            losses = losses - objective.nll_weight * pairs.chosen / pairs.chosen_tokens
+        return losses
+
+    return of(pairs) if label is None else label * of(pairs) + (1 - label) * of(pairs.swapped())
+
+
+def _labels(batch: Sequence[Example], device: torch.device) -> Tensor | None:
+    """(N,) float32 probability that the chosen answer is the better one; None where no example says it."""
+    if all(example.label is None for example in batch):
+        return None
+    labels = [1.0 if example.label is None else example.label for example in batch]
+    return torch.tensor(labels, dtype=torch.float32, device=device)
+
+
+def _ratings(batch: Sequence[Example], device: torch.device) -> Tensor | None:
+    """(N, 2) float32 ratings of the chosen and the rejected answers; None where an example has none."""
+    scores = [example.scores for example in batch]
+    return None if None in scores else torch.tensor(scores, dtype=torch.float32, device=device)

@@ -18,9 +18,10 @@ from torch import Tensor
 from pairwright.backbone.load import Backbone
 from pairwright.errors import CheckpointError, Interrupted
 from pairwright.tokens.batches import micro_batches, step_indices, steps_per_epoch
+from pairwright.tokens.labelled import partners
 from pairwright.tokens.sequences import Example
 from pairwright.training import checkpoints, step
-from pairwright.training.forwards import Objective, References, forward
+from pairwright.training.forwards import Objective, References, forward, log_ratio_sum
 from pairwright.training.logs import LineLog
 from pairwright.training.monitors import per_example
 from pairwright.training.step import Forward
@@ -146,9 +147,10 @@ def run(
         if done == 0:
             look(0)
         per_epoch = steps_per_epoch(len(train), settings.per_step)
+        labels = objective.labels(train)
         for number in range(done, settings.steps):
             began = time.perf_counter()
-            indices = step_indices(number, len(train), settings.per_step, settings.seed)
+            indices = step_indices(number, len(train), settings.per_step, settings.seed, labels)
             metrics = loop.train([train[i] for i in indices], number)
             seconds = time.perf_counter() - began
             finished = number + 1
@@ -205,13 +207,31 @@ class _Loop:
         nothing: the processes add up tensors, and each has to bring the same ones."""
 
         def compute(batch: Sequence[Example]) -> Forward:
-            out = forward(self.backbone, self.objective, self.references, batch)
+            out = forward(self.backbone, self.objective, self.references, batch, kl)
             if mine:
                 return out
             return Forward(out.losses * 0, {name: value * 0 for name, value in out.metrics.items()}, 0)
 
         mine = self.world.share(examples)
+        kl = self._kl(examples)
         return micro_batches(mine or examples[:1], self.settings.tokens_per_batch), compute
+
+    def _kl(self, examples: Sequence[Example]) -> Tensor | None:
+        """() how far the policy is from the reference on the mismatched answers of the whole step, not below 0; None
+        where the objective does not ask.
+
+        Every loss of the step depends on it, so it comes first, in a pass of its own without gradient: however the
+        step is cut or spread over processes, it is one number. Nothing is lost by that: no gradient goes through it.
+        """
+        if not self.objective.labelled:
+            return None
+        assert self.references is not None
+        mine = partners(self.world.share(examples))
+        batches = micro_batches(mine, self.settings.tokens_per_batch)
+        total = log_ratio_sum(self.backbone, self.references, batches)
+        if self.world.reduce is not None:
+            total = self.world.reduce(total)
+        return (total / len(examples)).clamp(min=0)
 
     @torch.no_grad()
     def evaluate(self, examples: Sequence[Example]) -> dict[str, float]:

@@ -1,0 +1,25 @@
+"""The methods that there are, by the files of pairwright/objectives, and the data that each takes."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from pairwright.reading.recognition import READS, Kind
+from pairwright.records import Demonstration, Preference, Rating
+
+FOLDER = Path(__file__).parent.parent / "objectives"
+RECORDS: dict[str, Kind] = {"pairs": Preference, "labelled": Rating, "answers": Demonstration}
+"""What an objective's INPUT is read as."""
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("[!_]*.py") if path.stem != "inputs")
+
+
+def module(name: str) -> ModuleType:
+    return importlib.import_module(f"pairwright.objectives.{name}")
+
+
+def methods_for(kind: Kind) -> list[str]:
+    """Names of the methods that take data of this kind."""
+    return [name for name in names() if kind in READS[RECORDS[module(name).INPUT]]]

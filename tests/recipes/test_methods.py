@@ -1,0 +1,22 @@
+"""Which methods take which data: one table for errors, another in words for people; they agree."""
+
+from pairwright.commandline import objectives
+from pairwright.recipes import methods
+from pairwright.records import Demonstration, Preference, Rating
+
+
+def test_every_objective_is_a_method():
+    assert methods.names() == [objective.name for objective in objectives.objectives()]
+
+
+def test_methods_by_their_data():
+    assert methods.methods_for(Rating) == ["kto"]
+    assert methods.methods_for(Demonstration) == ["sft"]
+    assert methods.methods_for(Preference) == methods.names()
+
+
+def test_the_words_say_the_same():
+    words = {Preference: "pairs", Rating: "labelled answers", Demonstration: "demonstrations"}
+    for kind, word in words.items():
+        named = [objective.name for objective in objectives.objectives() if word in objective.data]
+        assert named == methods.methods_for(kind)
