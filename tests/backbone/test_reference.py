@@ -281,3 +281,16 @@ def test_the_examples_have_more_than_one_token_kind():
     """Guards the tests above: a vocabulary of 61 and answers of one to five tokens."""
     lengths = {int(s.supervised.sum()) for e in examples(30) for s in e.sequences}
     assert lengths == {1, 2, 3, 4, 5} and VOCABULARY == 61
+
+
+def test_what_is_kept_first_stays(cache):
+    """A run that is resumed finds the very values that it started with, whatever other runs have computed since."""
+    model, some = backbone(), examples(2)
+    key = content_key(some[0].sequences[0], model)
+    first = np.array([-1.0, -2.0], dtype=np.float32)
+    cache.put([(key, first)])
+    cache.put([(key, first - 1)])
+    assert cache.get(key).tolist() == first.tolist()
+    # The other side is not known, so the pair is computed; the kept side keeps its value.
+    known, computed = reference_sums(model, [some[:1]], BUDGET, cache)
+    assert computed == 1 and known[key] == -3.0

@@ -62,5 +62,10 @@ def test_an_earlier_demonstration_is_replaced_and_nothing_else(done, tmp_path):
     with pytest.raises(ConfigError, match=r"holds thesis\.tex, which no demonstration wrote"):
         demo(dataclasses.replace(again, seeds=2))
     assert (tmp_path / "thesis.tex").read_text() == "mine"
+    (tmp_path / "mine" / "seed-7").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"holds seed-7, which no demonstration wrote"):
+        demo(DemoConfig(out=str(tmp_path / "mine")))
+    with pytest.raises(ConfigError, match="--unseen is 0; it must be 1 or more"):
+        demo(DemoConfig(out=str(tmp_path / "mine"), unseen=0))
     with pytest.raises(ConfigError, match="is a file"):
         demo(DemoConfig(out=str(tmp_path / "thesis.tex")))

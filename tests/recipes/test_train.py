@@ -326,7 +326,15 @@ def test_sft_counts_tokens_and_learns(model, data, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"learning_rate": -1.0}, "--learning-rate is -1.0; it must be above 0"),
+        ({"learning_rate": -1.0}, "--learning-rate is -1.0; it must be above 0 and finite"),
+        ({"epochs": float("inf"), "steps": None}, "--epochs is inf"),
+        ({"learning_rate": float("nan")}, "--learning-rate is nan"),
+        ({"seed": -1}, "--seed is -1; it must be 0 or more"),
+        ({"nll_weight": -1.0}, "--nll-weight is -1.0"),
+        ({"lora_alpha": 0}, "--lora-alpha is 0"),
+        ({"max_grad_norm": -1.0}, "--max-grad-norm is -1.0"),
+        ({"sample_prompts": -1}, "--sample-prompts is -1"),
+        ({"max_length": 4096}, "--max-length is 4096; the model has 128 positions"),
         ({"eval_fraction": 1.0}, r"--eval-fraction is 1.0; it must lie in \[0, 1\)"),
         ({"method": "dpoo"}, "there is no method 'dpoo'; there are dpo, dpop, "),
         ({"options": {"betta": 1}}, "Its options are: beta, label_smoothing"),

@@ -108,9 +108,11 @@ def weights_digest(name: str, model: Any) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of a folder's safetensors and config."""
+    """SHA-256 over the names and contents of a folder's weights, the configs that say what to do with them, and the
+    code that comes with it."""
     digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*config.json")]):
+    names = ("*.safetensors", "config.json", "adapter_config.json", "*.py")
+    for path in sorted(path for name in names for path in folder.glob(name)):
         digest.update(path.name.encode() + b"\0")
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

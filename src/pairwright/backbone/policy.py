@@ -105,7 +105,8 @@ def compare_paths(backbone: Backbone, trie: Trie) -> tuple[float, float]:
     if not (mean <= tolerance and largest <= LARGEST * tolerance):
         raise ParityError(
             f"the fast path ({backbone.backend}) and the plain one disagree on the first batch: log-probabilities "
-            f"differ by {mean:.2g} a token (largest {largest:.2g}). Train with --attention rows, and please report "
-            f"the model ({backbone.base.config.model_type})"
+            f"differ by {mean:.2g} a token (largest {largest:.2g}). "
+            + ("" if backbone.backend == "rows" else "Train with --attention rows, and please ")
+            + f"{'Please ' if backbone.backend == 'rows' else ''}report the model ({backbone.base.config.model_type})"
         )
     return mean, largest

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 
 from pairwright.backbone.load import Backbone
 from pairwright.backbone.policy import logprobs
@@ -23,6 +24,9 @@ from pairwright.errors import NonFiniteError, StorageError
 from pairwright.tokens import trie
 from pairwright.tokens.batches import micro_batches
 from pairwright.tokens.sequences import Example, TokenSequence
+
+VERSION = 1
+"""Raised when a change of ours changes log-probabilities: what older versions kept is then not used any more."""
 
 
 def default_path() -> Path:
@@ -59,10 +63,11 @@ class Cache:
         return None if row is None else np.frombuffer(row[0], dtype=np.float32)
 
     def put(self, items: Sequence[tuple[bytes, np.ndarray]]) -> None:
+        """Keep values; one that is there already stays, so that a run that is resumed finds what it started with."""
         try:
             with self.database:
                 rows = [(key, value.astype(np.float32).tobytes()) for key, value in items]
-                self.database.executemany("INSERT OR REPLACE INTO logprobs VALUES (?, ?)", rows)
+                self.database.executemany("INSERT OR IGNORE INTO logprobs VALUES (?, ?)", rows)
         except sqlite3.Error as error:
             raise StorageError(f"{self.path}: the reference cache cannot be written ({error})") from error
 
@@ -73,7 +78,8 @@ class Cache:
 def content_key(sequence: TokenSequence, backbone: Backbone) -> bytes:
     """SHA-256 of all that decides a sequence's reference log-probabilities."""
     digest = hashlib.sha256(
-        f"{backbone.digest} {backbone.dtype} {backbone.tuning == 'qlora'} {backbone.backend}".encode()
+        f"{VERSION} {transformers.__version__} {backbone.digest} {backbone.dtype} {backbone.tuning == 'qlora'} "
+        f"{backbone.backend}".encode()
     )
     digest.update(sequence.ids.astype("<i8").tobytes())
     digest.update(np.packbits(sequence.supervised).tobytes())
@@ -114,7 +120,9 @@ def reference_sums(
         sequences = [s for example in batch for s in example.sequences]
         items = [(key_of[id(s)], value) for s, value in zip(sequences, values)]
         cache.put(items)
-        known |= {key: float(value.sum(dtype=np.float64)) for key, value in items}
+        for key, value in items:
+            kept = cache.get(key)  # another run's, where that was first: both go on with the same bits
+            known[key] = float((value if kept is None else kept).sum(dtype=np.float64))
         if progress:
             progress(len(batch))
     backbone.model.train()

@@ -33,7 +33,7 @@ class Shape:
         heads = first("num_attention_heads", "n_head", default=1)
         head = first("head_dim", default=hidden // heads)
         return cls(
-            layers=first("num_hidden_layers", "n_layer"),
+            layers=first("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
             hidden=hidden,
             intermediate=first("intermediate_size", "n_inner", default=4 * hidden),
             key_value=head * first("num_key_value_heads", default=heads),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pairwright.backbone.load import Backbone
-from pairwright.errors import ConfigError, DataError, FormatError
+from pairwright.errors import DataError, FormatError
 from pairwright.reading import ReadReport, read
 from pairwright.reading.recognition import Kind
 from pairwright.recipes.config import TrainConfig
@@ -94,7 +94,7 @@ def tokenise(
 
     Raises DataError where nothing is left to train on.
     """
-    template = read_template(config.chat_template)
+    template = config.chat_template
     max_length = config.max_length or longest_sequence(backbone)
     encoded = {part: _encode(part, r, backbone, template, max_length, display) for part, r in reports.items()}
     if first and not (out / "config.json").exists():
@@ -159,15 +159,6 @@ def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list
 def _token_report(encoded: Encoded) -> dict[str, Any]:
     dropped = [{"source": str(source), "rule": rule} for source, rule in encoded.dropped]
     return {"examples": len(encoded.examples), "counts": encoded.counts, "dropped": dropped, "notes": encoded.notes}
-
-
-def read_template(name: str | None) -> str | None:
-    if name is None or name == "text":
-        return name
-    path = Path(name)
-    if not path.is_file():
-        raise ConfigError(f"--chat-template {name}: no such file (a Jinja template, or the word `text`)")
-    return path.read_text(encoding="utf-8")
 
 
 def longest_sequence(backbone: Backbone) -> int:

@@ -32,6 +32,8 @@ from pairwright.reporting import write_report
 from pairwright.training.files import write_json_atomic
 
 STAGES = ("base", "sft", "dpo")
+MARK = ".pairwright-demo"
+"""A file that says a folder is a demonstration's, so that it may be replaced."""
 
 
 @dataclass
@@ -76,6 +78,9 @@ def demo(config: DemoConfig, display: Display | None = None) -> DemoResult:
     """Run the demonstration. Raises ConfigError for settings that cannot be meant, else what train() raises."""
     if config.seeds < 2:
         raise ConfigError(f"--seeds is {config.seeds}; an interval needs at least 2")
+    for name in ("demonstrations", "asked", "pairs", "unseen"):
+        if getattr(config, name) < 1:
+            raise ConfigError(f"--{name} is {getattr(config, name)}; it must be 1 or more")
     torch.set_flush_denormal(True)
     display = display or Display()
     began = time.monotonic()
@@ -228,13 +233,19 @@ def table(evaluation: dict[str, dict[str, Interval]]) -> Table:
 def _clear(out: Path) -> None:
     """Remove an earlier demonstration; refuse to remove anything else."""
     if not out.exists():
-        out.mkdir(parents=True)
+        _mark(out)
         return
     if not out.is_dir():
         raise ConfigError(f"{out} is a file; --out needs a folder")
-    ours = re.compile(r"\.?(evaluation\.json|answers\.jsonl|report\.html|README\.md)(\..*)?|seed-\d+")
-    other = sorted(p.name for p in out.iterdir() if not ours.fullmatch(p.name))
+    found = {path.name for path in out.iterdir()}
+    ours = re.compile(rf"{re.escape(MARK)}|\.?(evaluation\.json|answers\.jsonl|report\.html)(\..*)?|seed-\d+")
+    other = sorted(name for name in found if not ours.fullmatch(name) or MARK not in found)
     if other:
         raise ConfigError(f"{out} holds {other[0]}, which no demonstration wrote: give another --out")
     shutil.rmtree(out)
+    _mark(out)
+
+
+def _mark(out: Path) -> None:
     out.mkdir(parents=True)
+    (out / MARK).write_text("Made by `pairwright demo`, which replaces this folder.\n", encoding="utf-8")

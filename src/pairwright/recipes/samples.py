@@ -5,11 +5,13 @@ from typing import Any
 
 from pairwright.backbone.load import Backbone
 from pairwright.backbone.rows import plain_attention
-from pairwright.feedback.sample import end_ids, sample_ids
+from pairwright.errors import DataError
+from pairwright.feedback.sample import end_ids as model_ends
+from pairwright.feedback.sample import sample_ids
 from pairwright.recipes.config import TrainConfig
-from pairwright.recipes.data import longest_sequence, read_template
+from pairwright.recipes.data import LONGEST, longest_sequence
 from pairwright.records import Message, Preference, Record
-from pairwright.tokens.chat import prompt_ids
+from pairwright.tokens.chat import end_ids, prompt_ids
 
 
 class Sampler:
@@ -18,11 +20,20 @@ class Sampler:
     def __init__(self, backbone: Backbone, records: Sequence[Record], config: TrainConfig, display: Any) -> None:
         self.backbone = backbone
         self.tokens = config.sample_tokens
-        template, longest = read_template(config.chat_template), config.max_length or longest_sequence(backbone)
-        room = max(8, longest - self.tokens)
-        prompts = [(r, prompt_ids(r, backbone.tokenizer, template, room)) for r in records]
-        # A prompt can be empty (text without one, no BOS): there is nothing to answer to.
-        self.prompts = [(record, ids) for record, ids in prompts if ids]
+        template = config.chat_template
+        room = min(config.max_length or LONGEST, longest_sequence(backbone)) - self.tokens
+        self.ends = end_ids(backbone.tokenizer, template)
+        self.prompts: list[tuple[Record, list[int]]] = []
+        for record in records:
+            try:
+                ids = prompt_ids(record, backbone.tokenizer, template, room) if room > 1 else []
+            except DataError:  # its last turn leaves no room for an answer: trained on, but not sampled from
+                ids = []
+            # A prompt can be empty too (text without one, no BOS): there is nothing to answer to.
+            if ids:
+                self.prompts.append((record, ids))
+        if len(self.prompts) < len(records):
+            display.say(f"samples: {len(records) - len(self.prompts)} prompts left out: empty, or too long to answer")
 
     def sample(self) -> Iterable[dict[str, Any]]:
         """One entry per prompt: the prompt's text, the model's completion, and the chosen answer."""
@@ -40,8 +51,8 @@ class Sampler:
         if not self.prompts:
             return []
         backbone.model.eval()
+        ends = sorted({*self.ends, *model_ends(backbone.base, backbone.tokenizer)})
         with plain_attention(backbone.base, backbone.plain):
-            ends = end_ids(backbone.base, backbone.tokenizer)
             answers = sample_ids(
                 backbone.model,
                 [ids for _, ids in self.prompts],

@@ -20,7 +20,7 @@ from pairwright.backbone.load import Backbone, LoraSettings
 from pairwright.backbone.policy import compare_paths
 from pairwright.backbone.reference import Cache, default_path, reference_sums
 from pairwright.backbone.reference_live import cached_references, live_references
-from pairwright.errors import ConfigError, MissingExtraError
+from pairwright.errors import CheckpointError, ConfigError, DataError, MissingExtraError
 from pairwright.planning import memory
 from pairwright.recipes import methods
 from pairwright.recipes.balance import balanced
@@ -90,10 +90,14 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
     )
     data = tokenise(config, objective, reports, backbone, out, display, first=accelerator.is_main_process)
     objective = balanced(objective, data.train, config.pairs_per_step, display.say)
+    if not data.train:
+        raise DataError(f"nothing is left to train on: --eval-fraction {config.eval_fraction} holds out all examples")
+    _check_length(config, backbone)
     steps = config.steps or math.ceil(config.epochs * steps_per_epoch(len(data.train), config.pairs_per_step))
     for line in backbone.notes:
         display.say(line)
-    choice = _plan(config, backbone, data, _chosen_before(out) if config.resume else None)
+    checkpoint = _checkpoint(config, out, display)
+    choice = _plan(config, backbone, data, _saved_config(out)["chosen"] if checkpoint else None)
     choice = _agree(choice, accelerator)
     loading.set_gradient_checkpointing(backbone, choice.checkpointing)
     settings = _settings(config, objective, steps, choice)
@@ -105,11 +109,9 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
         f"epochs over {len(data.train):,} examples, {len(data.held_out):,} held out; "
         f"learning rate {settings.learning_rate:g}, {config.schedule}"
     )
-    checkpoint = _checkpoint(config, out, display)
     if checkpoint:
         # Before anything is written: a refused run leaves the old one as it was.
-        saved = json.loads((out / "config.json").read_text(encoding="utf-8"))["fingerprint"]
-        offline.compare_fingerprints(saved, fingerprint, checkpoint)
+        offline.compare_fingerprints(_saved_config(out)["fingerprint"], fingerprint, checkpoint)
     if accelerator.is_main_process:
         _write_config(config, objective, fingerprint, settings, choice.checkpointing, out)
 
@@ -165,15 +167,25 @@ def make_objective(config: TrainConfig) -> Objective:
 
 def _check(config: TrainConfig) -> None:
     """Settings that cannot be meant."""
-    positive = ("pairs_per_step", "steps", "epochs", "save_every", "eval_every", "keep_checkpoints", "tokens_per_batch")
-    for name in (*positive, "learning_rate", "max_length", "lora_r"):
+    counts = ("pairs_per_step", "steps", "save_every", "eval_every", "keep_checkpoints", "tokens_per_batch")
+    for name in (*counts, "epochs", "learning_rate", "max_length", "lora_r", "lora_alpha"):
         value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise ConfigError(f"--{name.replace('_', '-')} is {value}; it must be above 0")
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"--{name.replace('_', '-')} is {value}; it must be above 0 and finite")
+    for name in ("seed", "nll_weight", "weight_decay", "max_grad_norm", "sample_prompts", "sample_tokens"):
+        value = getattr(config, name)
+        if not 0 <= value < math.inf:
+            raise ConfigError(f"--{name.replace('_', '-')} is {value}; it must be 0 or more, and finite")
     for name in ("eval_fraction", "warmup", "lora_dropout"):
         value = getattr(config, name)
         if not 0 <= value < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {value}; it must lie in [0, 1)")
+
+
+def _check_length(config: TrainConfig, backbone: Backbone) -> None:
+    positions = getattr(backbone.base.config.get_text_config(), "max_position_embeddings", None)
+    if config.max_length and positions and config.max_length > positions:
+        raise ConfigError(f"--max-length is {config.max_length}; the model has {positions} positions")
 
 
 def _enter(out: Path, config: TrainConfig) -> None:
@@ -196,10 +208,18 @@ def _free_bytes(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-def _chosen_before(out: Path) -> dict[str, Any] | None:
-    """What the run that is resumed decided from its free memory: with other micro-batches sums round differently."""
+def _saved_config(out: Path) -> dict[str, Any]:
+    """config.json of the run that is resumed. `chosen` is what it decided from its free memory: with other
+    micro-batches sums round differently. Raises CheckpointError where the file is not whole."""
     path = out / "config.json"
-    return json.loads(path.read_text(encoding="utf-8"))["chosen"] if path.exists() else None
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        return {"chosen": saved["chosen"], "fingerprint": saved["fingerprint"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is missing or damaged ({type(error).__name__}: {error}): the run cannot be compared with the one "
+            "that saved its checkpoints. Restore it, or train into a new folder"
+        ) from error
 
 
 def _agree(choice: memory.Choice, accelerator: Accelerator) -> memory.Choice:
