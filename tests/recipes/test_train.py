@@ -179,7 +179,23 @@ def test_config_holds_what_is_needed_to_run_again(model, data, tmp_path):
     kept = json.loads((result.out / "config.json").read_text())
     again = train(TrainConfig(**{**kept["config"], "out": str(tmp_path / "again")}), Display(quiet=True))
     assert (again.out / "metrics.jsonl").read_bytes() == (result.out / "metrics.jsonl").read_bytes()
-    assert kept["config"]["options"] == {"beta": 0.3}
+    assert kept["config"]["options"]["beta"] == 0.3
+
+
+def test_defaults_that_depend_on_others_are_recorded(model, data, tmp_path):
+    result = run(model, data, tmp_path / "run", options={"length_normalised": True})
+    assert json.loads((result.out / "config.json").read_text())["config"]["options"]["beta"] == 5.0
+
+
+def test_an_adapter_loads_from_any_folder(model, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(model.parent)
+    result = run(model.name, data, tmp_path / "run", tuning="lora")
+    monkeypatch.chdir(result.out)
+    assert AutoPeftModelForCausalLM.from_pretrained("model") is not None
+
+
+def test_versions_are_recorded(model, data, tmp_path):
+    kept = json.loads((run(model, data, tmp_path / "run").out / "config.json").read_text())
     assert set(kept["versions"]) >= {"pairwright", "torch", "transformers", "peft"}
 
 

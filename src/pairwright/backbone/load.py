@@ -76,7 +76,9 @@ def load(
         raise ConfigError(f"{name} is an adapter: train it with --tuning lora, or merge it into its model first")
     _check_folder(base_name)
     dtype = _choose_dtype(precision, tuning, device, notes)
-    model: Any = _read_model(base_name, dtype, tuning, device, trust_remote_code)
+    # peft writes down where the base is as it was given: whole, so that the adapter loads from any folder.
+    where = str(Path(base_name).resolve()) if Path(base_name).is_dir() else base_name
+    model: Any = _read_model(where, dtype, tuning, device, trust_remote_code)
     tokenizer = _read_tokenizer([adapter, base_name] if adapter else [name], trust_remote_code)
     _check_vocabulary(model, tokenizer, name)
     silent = _turn_dropout_off(model)

@@ -16,7 +16,7 @@ gradient is zero where s(beta M) = 1 - e.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -83,6 +83,11 @@ def rewards(pairs: Pairs, options: Options) -> tuple[Tensor, Tensor]:
     the prompt's constant), the log-ratio per token with length_normalised, beta f' with an f_divergence."""
     chosen, rejected = _scores(pairs, options)
     return _beta(options) * chosen.detach(), _beta(options) * rejected.detach()
+
+
+def filled(options: Options) -> Options:
+    """With the defaults that depend on other settings."""
+    return replace(options, beta=_beta(options))
 
 
 def _beta(options: Options) -> float:

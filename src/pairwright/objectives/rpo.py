@@ -14,7 +14,7 @@ Reward-aware Preference Optimisation: Nemotron-4 340B (2406.11704), and Sun et a
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -88,6 +88,12 @@ def rewards(pairs: Pairs, options: Options) -> tuple[Tensor, Tensor]:
     """(N,) implicit rewards of the chosen and the rejected answers, beta times the log-ratio. reward_aware brings their
     difference to eta times the difference of the ratings."""
     return pairs.implicit_rewards(_strengths(options)[0])
+
+
+def filled(options: Options) -> Options:
+    """With the defaults that depend on the variant."""
+    beta, eta = _strengths(options)
+    return replace(options, beta=beta, eta=eta)
 
 
 def _strengths(options: Options) -> tuple[float, float]:

@@ -73,6 +73,7 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
     accelerator = Accelerator(log_with=None if config.tracker == "none" else config.tracker, project_dir=out)
     display = display or Display(quiet=not accelerator.is_main_process)
     objective = make_objective(config)
+    config = dataclasses.replace(config, options=dataclasses.asdict(objective.options))  # every one, to be recorded
     _check(config)
     _enter(out, config)
     accelerator.wait_for_everyone()  # all have looked before the first of them writes
@@ -159,6 +160,8 @@ def make_objective(config: TrainConfig) -> Objective:
     except (TypeError, ValueError) as error:
         fields = [f.name for f in dataclasses.fields(module.Options)]
         raise ConfigError(f"options of {name}: {error}. Its options are: {', '.join(fields) or 'none'}") from error
+    if hasattr(module, "filled"):
+        options = module.filled(options)
     if config.nll_weight and module.INPUT != "pairs":
         why = "is that likelihood" if module.INPUT == "answers" else "has no pairs"
         raise ConfigError(f"--nll-weight adds the chosen answer's likelihood to a preference loss; {name} {why}")
