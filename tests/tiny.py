@@ -17,6 +17,7 @@ from pairwright.backbone.attention import TRIE
 from pairwright.backbone.fused import fuse
 from pairwright.backbone.load import Backbone
 from pairwright.backbone.rows import plain_implementation
+from pairwright.recipes.display import Display
 from pairwright.records import Source
 from pairwright.tokens.sequences import Example, TokenSequence
 from tests.backbone.models import VOCABULARY, make
@@ -60,6 +61,20 @@ def write_model(folder: Path, seed: int = 0, hidden: int = 32, **settings: objec
                 parameter.normal_(0, 0.1)
     model.save_pretrained(folder)
     return folder
+
+
+class Heard(Display):
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def line(self, start: str) -> str:
+        return next(line for line in self.lines if line.startswith(start))
 
 
 def text(chance: random.Random, low: int, high: int) -> str:

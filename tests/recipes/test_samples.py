@@ -1,17 +1,7 @@
 """Samples to fixed prompts never fail a run: what cannot be answered is left out, and said."""
 
 from pairwright import TrainConfig, train
-from pairwright.recipes.display import Display
-from tests.tiny import WORDS, lines, pair_rows, write_model, write_rows
-
-
-class Heard(Display):
-    def __init__(self) -> None:
-        super().__init__(quiet=True)
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
+from tests.tiny import WORDS, Heard, lines, pair_rows, write_model, write_rows
 
 
 def run(tmp_path, rows, heard, **settings):

@@ -14,21 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from pairwright import TrainConfig, train
 from pairwright.errors import CheckpointError, ConfigError, DataError, FormatError
 from pairwright.recipes.display import Display
-from tests.tiny import lines, pair_rows, write_model, write_rows
-
-
-class Heard(Display):
-    """Keeps what a run says."""
-
-    def __init__(self) -> None:
-        super().__init__(quiet=True)
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-
-    def line(self, start: str) -> str:
-        return next(line for line in self.lines if line.startswith(start))
+from tests.tiny import Heard, lines, pair_rows, write_model, write_rows
 
 
 @pytest.fixture(scope="module")

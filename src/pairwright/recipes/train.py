@@ -98,7 +98,8 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
     for line in backbone.notes:
         display.say(line)
     checkpoint = _checkpoint(config, out, display)
-    choice = _plan(config, backbone, data, _saved_config(out)["chosen"] if checkpoint else None)
+    saved = _saved_config(out) if checkpoint else None
+    choice = _plan(config, backbone, data, saved["chosen"] if saved else None)
     choice = _agree(choice, accelerator)
     loading.set_gradient_checkpointing(backbone, choice.checkpointing)
     settings = _settings(config, objective, steps, choice)
@@ -110,9 +111,9 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
         f"epochs over {len(data.train):,} examples, {len(data.held_out):,} held out; "
         f"learning rate {settings.learning_rate:g}, {config.schedule}"
     )
-    if checkpoint:
+    if checkpoint and saved:
         # Before anything is written: a refused run leaves the old one as it was.
-        offline.compare_fingerprints(_saved_config(out)["fingerprint"], fingerprint, checkpoint)
+        offline.compare_fingerprints(saved["fingerprint"], fingerprint, checkpoint)
     if accelerator.is_main_process:
         _write_config(config, objective, fingerprint, settings, choice.checkpointing, out)
 
