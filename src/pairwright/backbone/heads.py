@@ -26,20 +26,18 @@ REWARD = "score"
 """Name of a reward model's head, the one that transformers' sequence classifiers have."""
 
 
-def new_head(
-    hidden: int, *, seed: int, std: float | None = None, device: torch.device | None = None
-) -> torch.nn.Linear:
+def new_head(hidden: int, *, seed: int, std: float | None = None) -> torch.nn.Linear:
     """A linear layer of (1, hidden), float32, without bias, its weights normal with standard deviation `std`.
 
     Default: 1 / sqrt(H + 1), a reward model's (Stiennon et al. 2020, arXiv 2009.01325): scores of about 1 in size. 0
     makes a head that is 0 everywhere. The same seed gives the same bits on every device.
     """
-    head = torch.nn.Linear(hidden, 1, bias=False, dtype=torch.float32)
+    head: torch.nn.Linear = torch.nn.utils.skip_init(torch.nn.Linear, hidden, 1, bias=False, dtype=torch.float32)
     generator = torch.Generator().manual_seed(seed)
     spread = 1 / math.sqrt(hidden + 1) if std is None else std
     with torch.no_grad():
         head.weight.copy_(torch.randn(1, hidden, generator=generator) * spread)
-    return head.to(device)
+    return head
 
 
 def hidden_size(backbone: Backbone) -> int:
