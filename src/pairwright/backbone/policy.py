@@ -44,11 +44,15 @@ def logprobs(backbone: Backbone, trie: Trie) -> Tensor:
 
 
 def sequence_sums(token_values: Tensor, trie: Trie) -> Tensor:
-    """(Q,) sums of (S,) values over each sequence's scored tokens. Added up in float64, so that the order of the terms
-    does not matter: it is not fixed on CUDA, and the reference's sums come from elsewhere."""
+    """(Q,) sums of (S,) values over each sequence's scored tokens, by the tokens' weights where they have some. Added
+    up in float64, so that the order of the terms does not matter: it is not fixed on CUDA, and the reference's sums
+    come from elsewhere."""
     sequence = torch.from_numpy(trie.sequence).to(token_values.device)
     zeros = torch.zeros(trie.sequences, dtype=torch.float64, device=token_values.device)
-    return zeros.index_add(0, sequence, token_values.double()).to(token_values.dtype)
+    values = token_values.double()
+    if trie.weight is not None:
+        values = values * torch.from_numpy(trie.weight).to(token_values.device)
+    return zeros.index_add(0, sequence, values).to(token_values.dtype)
 
 
 def head_of(model: PreTrainedModel) -> Head:

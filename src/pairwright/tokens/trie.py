@@ -49,6 +49,8 @@ class Trie:
     """(S,) int64 id of the scored token."""
     sequence: np.ndarray
     """(S,) int64 index of the sequence that the scored token belongs to."""
+    weight: np.ndarray | None
+    """(S,) float32 what the scored token's log-probability is multiplied by in its sequence's sum; None for 1."""
     sequences: int
     """Q; a sequence's log-probability is the sum over its own scored tokens."""
     segments: tuple[Segment, ...]
@@ -114,6 +116,13 @@ def _groups(examples: Sequence[Example], inputs: Sequence[np.ndarray]) -> list[l
     return list(groups.values())
 
 
+def _weights(sequences: Sequence[TokenSequence], scored: Sequence[np.ndarray]) -> np.ndarray | None:
+    if all(s.weights is None for s in sequences):
+        return None
+    ones = (np.ones(len(t), np.float32) if s.weights is None else s.weights[t] for s, t in zip(sequences, scored))
+    return np.concatenate([np.empty(0, np.float32), *ones])
+
+
 class _Builder:
     """Grows the row depth first; holds what is known so far."""
 
@@ -160,6 +169,7 @@ class _Builder:
             source=np.concatenate([empty, *(path[t - 1] for path, t in zip(self.paths, scored))]),
             target=np.concatenate([empty, *(s.ids[t] for s, t in zip(sequences, scored))]),
             sequence=np.repeat(np.arange(len(sequences)), [len(t) for t in scored]),
+            weight=_weights(sequences, scored),
             sequences=len(sequences),
             segments=tuple(self.segments),
             paths=tuple(self.paths),
