@@ -3,13 +3,13 @@
     python benchmarks/methods_on_miniature.py            about 40 minutes on one core; goes on where it was stopped
     python benchmarks/methods_on_miniature.py --pages    only writes the pages from the result file
 
-For each seed: SFT once; the SFT model answers each request four times; annotators compare; every method trains one epoch
-on the same comparisons from the same model; base, SFT and every trained model answer the same unseen requests, and the
-oracle scores them. Conditions are in miniature_cells.py. Learning rates are chosen by one rule for all methods, on a draw
-that is not scored: of three, the one whose model has the highest gold reward.
+For each seed: SFT once; the SFT model answers each request four times; annotators compare; every method trains one
+epoch on the same comparisons from the same model; base, SFT and every trained model answer the same unseen requests, and
+the oracle scores them. Conditions are in miniature_cells.py. Learning rates are chosen by one rule for all methods, on a
+draw that is not scored: of three, the one whose model has the highest gold reward.
 
-Writes results/methods_on_miniature.json after every cell, then docs/methods-compared.md and the examples on the methods'
-pages (miniature_pages.py). No times are kept: it runs beside other work.
+Writes results/methods_on_miniature.json after every cell, then docs/methods-compared.md and the examples on the pages of
+the methods (miniature_pages.py). No times are kept: it runs beside other work.
 """
 
 import argparse
@@ -48,7 +48,6 @@ from report import say
 HERE = Path(__file__).resolve().parent
 RESULT = HERE / "results" / "methods_on_miniature.json"
 WORK = HERE.parent / "runs" / "methods_on_miniature"
-KEPT_AS_JSON = {"settings", "versions"}
 
 
 @dataclass

@@ -23,9 +23,9 @@ from pairwright.backbone import load as loading
 from pairwright.backbone.policy import logprobs, sequence_sums
 from pairwright.feedback.sample import Sample, prompt_ids
 from pairwright.miniature import Labelled, Request
-from pairwright.records import Source
 from pairwright.recipes import stages
 from pairwright.recipes.display import Display
+from pairwright.records import Source
 from pairwright.tokens import trie
 from pairwright.tokens.sequences import Example, TokenSequence
 
@@ -109,8 +109,8 @@ CONDITIONS = (
     Condition("few good", ("kto",)),
 )
 """clean: pairs on which three ordinary annotators agree. no SFT: clean's pairs. longer: the annotators have a taste for
-length. flipped: clean's pairs, a quarter of them the wrong way round. unpaired: one answer of each of clean's pairs. few
-good: the same, a quarter of them good answers."""
+length. flipped: clean's pairs, a quarter of them the wrong way round. unpaired: one answer of each of clean's pairs.
+few good: the same, a quarter of them good answers."""
 
 
 def comparisons(condition: str, pairs: Sequence[miniature.Pair], most: int, seed: int) -> list[Labelled]:
