@@ -4,12 +4,12 @@
     python benchmarks/methods_on_miniature.py --pages    only writes the pages from the result file
 
 For each seed: SFT once; the SFT model answers each request four times; annotators compare; every method trains one
-epoch on the same comparisons from the same model; base, SFT and every trained model answer the same unseen requests, and
-the oracle scores them. Conditions are in miniature_cells.py. Learning rates are chosen by one rule for all methods, on a
-draw that is not scored: of three, the one whose model has the highest gold reward.
+epoch on the same comparisons from the same model; base, SFT and every trained model answer the same unseen requests,
+and the oracle scores them. Conditions are in miniature_cells.py. Learning rates are chosen by one rule for all methods,
+on a draw that is not scored: the default times 100 or 400, whichever model has the higher gold reward.
 
-Writes results/methods_on_miniature.json after every cell, then docs/methods-compared.md and the examples on the pages of
-the methods (miniature_pages.py). No times are kept: it runs beside other work.
+Writes results/methods_on_miniature.json after every cell, then docs/methods-compared.md and the examples on the pages
+of the methods (miniature_pages.py). No times are kept: it runs beside other work.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from miniature_cells import (
     trained,
 )
 from pairwright import miniature
-from pairwright.recipes import stages
+from pairwright.recipes import methods, stages
 from pairwright.recipes.display import Display
 from pairwright.training.files import write_json_atomic
 from report import say
@@ -138,7 +138,9 @@ def choose_rates(table: Table, settings: Settings, work: Path) -> dict[str, floa
                 return scores(model, requests, settings.temperature, draw.seed)["gold"]
 
             key = rate_name(condition, method)
-            golds = {r: table.cell("trial", f"{key}, {r:g}", lambda r=r: gold(r)) for r in settings.rates}
+            default = methods.module(method.objective).LEARNING_RATE["full"]
+            tried = [factor * default for factor in settings.factors]
+            golds = {r: table.cell("trial", f"{key}, {r:g}", lambda r=r: gold(r)) for r in tried}
             rates[key] = max(golds, key=lambda r: golds[r])
     table.result["rates"] = rates
     return rates
