@@ -216,7 +216,11 @@ def test_pairs_without_ratings_are_dropped_where_ratings_are_compared(model, tmp
 def test_no_ratings_at_all_end_the_run_before_it_starts(model, data, tmp_path):
     said = r"data: .* needs ratings of both answers \(columns score_chosen and score_rejected\), and no row has them\. "
     with pytest.raises(DataError, match=said + r"Pairs without ratings fit dpo, dpop, hinge.*, and rpo with settings"):
-        run(tmp_path / "no model", data, tmp_path / "run", method="rpo", options=RATED)
+        hollow = tmp_path / "model"  # could not be loaded
+        hollow.mkdir()
+        (hollow / "config.json").write_text("{}")
+        (hollow / "model.safetensors").write_text("")
+        run(hollow, data, tmp_path / "run", method="rpo", options=RATED)
     run(model, data, tmp_path / "run", method="rpo", steps=1)  # the other variants take them
 
 

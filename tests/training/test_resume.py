@@ -211,7 +211,7 @@ PLANS = {
             (at(CLIP, 2), 6),  # in step 8
             (at(CLIP, 1), 6),  # in step 7: no progress at all in this run
             (at("pairwright.backbone.load.save_model", 1), STEPS),  # all is done but the model's folder
-            (at("pairwright.recipes.train.rename", 1), STEPS),  # its folder is written, but not in its place
+            (at("pairwright.recipes.run_folder.rename", 1), STEPS),  # its folder is written, but not in its place
         ],
     ),
     "sft": (SFT, [(at(CLIP, 8), 6), (in_save(1, "write", 1), 6), (at(CLIP, 4), 9)]),
