@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 from tests.tiny import backbone, examples
+from tests.training.test_offline import settings
 
 from pairwright.errors import SpikeError
 from pairwright.objectives import dpo
@@ -12,7 +13,6 @@ from pairwright.tokens.batches import step_indices
 from pairwright.training import offline
 from pairwright.training.forwards import Objective
 from pairwright.training.spikes import LEAST, WINDOW, Watch
-from tests.training.test_offline import settings
 
 
 def watching(name: str, values: list[float], limit: float = 50.0) -> Watch:
@@ -68,7 +68,9 @@ def test_the_cause_is_named():
         watch.add(calm)
     said = explained(watch, calm | {"loss": 20.0}, [0.5, 59.0, 0.5])
     assert "loss is 20 in step 21, 193 standard deviations from the 20 steps before it (0.7," in said
-    assert "Most of the loss is that of made.jsonl:2 (59)." in said and "made.jsonl:1, made.jsonl:2, made.jsonl:3" in said
+    assert (
+        "Most of the loss is that of made.jsonl:2 (59)." in said and "made.jsonl:1, made.jsonl:2, made.jsonl:3" in said
+    )
     assert "The loss did not jump" in explained(watch, calm | {"grad_norm": 90.0}, [0.7, 0.7])
     assert "those of the reference did" in explained(watch, calm | {"rewards/chosen": 30.0}, [0.7, 0.7])
     both = calm | {"rewards/chosen": -30.0, "logps/chosen": -3000.0}

@@ -95,10 +95,12 @@ def described(model: PeftModel, asked: LoraSettings) -> str:
                 f"--lora-{name} is {wanted}, and the adapter that is continued has {value}, which cannot be changed: "
                 f"leave --lora-{name} away, or merge the adapter into its model and train a new one"
             )
-    if asked.targets != usual.targets and set(asked.targets.split(",")) != set(own.target_modules or ()):
+    ends = lambda names: sorted({name.strip().rpartition(".")[2] for name in names})  # noqa: E731
+    targets = ends([own.target_modules] if isinstance(own.target_modules, str) else own.target_modules or ())
+    if asked.targets != usual.targets and ends(asked.targets.split(",")) != targets:
         raise ConfigError(
-            f"--lora-targets is {asked.targets}, and the adapter that is continued has "
-            f"{', '.join(sorted(own.target_modules or ()))}, which cannot be changed: leave --lora-targets away"
+            f"--lora-targets is {asked.targets}, and the adapter that is continued has {', '.join(targets)}, which "
+            "cannot be changed: leave --lora-targets away"
         )
     return ", ".join(f"{name} {value:g}" for name, value in found.items())
 

@@ -243,14 +243,14 @@ def _choose_attention(
     config = model.config.get_text_config()
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     backend: Any = choose_backend(device, dtype, head_size) if wanted == "auto" else wanted
-    _check_backend(backend, device, dtype)
+    check_backend(backend, device, dtype)
     model.set_attn_implementation(TRIE)
     fuse(model)
     notes.append(f"attention: {backend}, shared prefixes computed once")
     return backend
 
 
-def _check_backend(backend: str, device: torch.device, dtype: torch.dtype) -> None:
+def check_backend(backend: str, device: torch.device, dtype: torch.dtype) -> None:
     """Raise ConfigError for what would fail at the first step only."""
     if backend in ("varlen", "flex") and device.type != "cuda":
         why = "" if backend == "varlen" else " (elsewhere flex_attention has no backward pass)"

@@ -21,7 +21,7 @@ from pairwright.backbone.load import Backbone
 from pairwright.errors import Interrupted, NonFiniteError, SpikeError
 from pairwright.tokens.batches import micro_batches, step_indices, steps_per_epoch
 from pairwright.tokens.labelled import partners
-from pairwright.tokens.sequences import Example
+from pairwright.tokens.sequences import Example, count
 from pairwright.training import checkpoints, step
 from pairwright.training.forwards import Objective, References, forward, log_ratio_sum
 from pairwright.training.logs import LineLog
@@ -225,7 +225,7 @@ class _Loop:
         batches, compute = self._work(examples)
 
         def inspect(sums: dict[str, float], losses: Sequence[Tensor]) -> None:
-            metrics = per_example(sums, len(examples))
+            metrics = per_example(sums, count(examples))
             if spike := self.watch.spike(metrics):
                 raise SpikeError(self.watch.explain(spike, number + 1, metrics, losses, batches))
             self.watch.add(metrics)
@@ -240,7 +240,7 @@ class _Loop:
             reduce=self.world.reduce,
             inspect=inspect,
         )
-        return {**per_example(sums, len(examples)), "learning_rate": rate}
+        return {**per_example(sums, count(examples)), "learning_rate": rate}
 
     def _work(self, examples: Sequence[Example]) -> tuple[list[list[Example]], Callable[[Sequence[Example]], Forward]]:
         """This process's micro-batches, and what to do with each. One that got no example computes the first one for
@@ -295,4 +295,4 @@ class _Loop:
             what = step.not_finite(losses, batches) or f"{odd[0]} is {found[odd[0]]}"
             raise NonFiniteError(f"in the evaluation on held-out examples {what}")
         found["loss"] /= self.objective.total(examples)
-        return {f"eval_{name}": value for name, value in per_example(found, len(examples)).items()}
+        return {f"eval_{name}": value for name, value in per_example(found, count(examples)).items()}

@@ -82,14 +82,14 @@ class Watch:
         losses: Sequence[Tensor],
         batches: Sequence[Sequence[Example]],
     ) -> str:
-        if spike.name.startswith("rewards/"):
-            policy = self._distance(spike.name.replace("rewards/", "logps/"), metrics)
-            if policy and policy.times < spike.times / 10:
+        for side in ("chosen", "rejected"):
+            reward, policy = (self._distance(f"{kind}/{side}", metrics) for kind in ("rewards", "logps"))
+            if reward and policy and reward.times > self.limit and policy.times < self.limit / 10:
                 return "The model's own log-probabilities did not jump: those of the reference did."
         values = [value for part in losses for value in part.abs().tolist()]
         examples = [example for batch in batches for example in batch]
         largest = max(range(len(values)), key=values.__getitem__)
-        if len(values) > 1 and values[largest] > 0.5 * sum(values):
+        if values[largest] > 0.5 * sum(values):
             return f"Most of the loss is that of {examples[largest].source} ({values[largest]:.4g})."
         if spike.name == "grad_norm" and (loss := self._distance("loss", metrics)) and loss.times < self.limit / 10:
             return "The loss did not jump: small changes of the weights now do much. The learning rate may be too high."
