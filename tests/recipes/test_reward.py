@@ -11,9 +11,14 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pairwright import TrainConfig, train
+from pairwright.backbone import heads
 from pairwright.backbone.heads import new_head
 from pairwright.errors import FormatError, Interrupted, ParityError
+from pairwright.reading import read
 from pairwright.recipes import train as recipe
+from pairwright.recipes.data import split
+from pairwright.records import Preference
+from pairwright.tokens.chat import encode
 from tests.tiny import Heard, lines, write_model, write_rows
 
 
@@ -71,22 +76,10 @@ def test_transformers_loads_what_it_leaves(model, data, tmp_path, tuning):
     extra = {} if tuning == "full" else {"num_labels": 1, "pad_token_id": tokenizer.pad_token_id}
     network = loader.from_pretrained(str(result.model), **extra).eval()
     held = lines(result.out / "metrics.jsonl")[-1]
-    records = recipe.read_files(
-        TrainConfig(str(model), str(data), "", method="reward"),
-        recipe.make_objective(TrainConfig("", "", "", method="reward")),
-        tmp_path,
-        Heard(),
-        first=False,
-    )["data"].records
-    config = TrainConfig(str(model), str(data), "", method="reward", eval_fraction=0.25)
-    backbone = recipe.reward_files.load(
-        str(model), tuning="full", lora=recipe.LoraSettings(), device=torch.device("cpu")
-    )
-    from pairwright.recipes.data import split
-    from pairwright.tokens.chat import encode
-
-    examples = encode(records, backbone.tokenizer, chat_template=None, max_length=128).examples
-    _, held_out = split(examples, config.eval_fraction, config.seed)
+    records = read(str(data), Preference).records
+    tokens = AutoTokenizer.from_pretrained(model)
+    examples = encode(records, tokens, chat_template=None, max_length=128).examples
+    _, held_out = split(examples, 0.25, 0)
     sides = []
     for side in (0, 1):
         texts = [tokenizer.decode(e.sequences[side].ids) for e in held_out]
@@ -142,8 +135,8 @@ def test_what_is_said(model, data, tmp_path):
 
 
 def test_a_fast_path_that_is_wrong_stops_the_run(model, data, tmp_path, monkeypatch):
-    right = recipe.heads.scores
-    monkeypatch.setattr(recipe.heads, "scores", lambda *a: right(*a) + 0.5)
+    right = heads.scores
+    monkeypatch.setattr(heads, "scores", lambda *a: right(*a) + 0.5)
     with pytest.raises(ParityError, match="scores differ by"):
         run(model, data, tmp_path / "run")
 
