@@ -223,12 +223,12 @@ def test_no_ratings_at_all_end_the_run_before_it_starts(model, data, tmp_path):
 def test_soft_labels_are_trained_on_and_survive_a_resume(model, tmp_path):
     """Labels of 0.5 pull nothing where nothing is learned yet: the first step's gradient is 0."""
     data = write_rows(tmp_path / "even.jsonl", [row | {"chosen_probability": 0.5} for row in pair_rows(12)])
-    result = run(model, data, tmp_path / "run", steps=2, eval_fraction=0.0)
+    result = run(model, data, tmp_path / "run", steps=2, eval_fraction=0.0, ties="half")
     first = lines(result.out / "metrics.jsonl")[0]
     assert first["loss"] == pytest.approx(math.log(2)) and first["grad_norm"] == pytest.approx(0, abs=1e-6)
     other = write_rows(tmp_path / "other.jsonl", [row | {"chosen_probability": 0.6} for row in pair_rows(12)])
     with pytest.raises(CheckpointError, match=r"data \(tokens\)"):
-        run(model, other, tmp_path / "run", steps=2, eval_fraction=0.0, resume=True)
+        run(model, other, tmp_path / "run", steps=2, eval_fraction=0.0, ties="half", resume=True)
 
 
 # Labelled answers
