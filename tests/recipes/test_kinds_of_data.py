@@ -64,7 +64,7 @@ def test_rankings_train_with_their_pairs_and_their_ties_left_out(model, tmp_path
     assert "  ties: 12 of 72 comparisons in rankings left out; --ties half trains on them" in heard.lines
     first = entries(result.out)[0]
     assert first["eval_loss"] == pytest.approx(math.log(2)) and first["eval_rewards/accuracies"] == pytest.approx(0.5)
-    assert entries(result.out)[-1]["loss"] < math.log(2)
+    assert entries(result.out)[-1]["eval_loss"] < math.log(2)
 
 
 def test_ties_trained_on_as_half_a_preference(model, tmp_path):
@@ -123,10 +123,12 @@ def voted_rows(number):
 
 def test_weights_of_dimensions_make_the_label(model, tmp_path):
     data = write_rows(tmp_path / "votes.jsonl", voted_rows(8))
-    result = run(model, data, tmp_path / "run", heard := Heard(), dimensions="helpful=3,harmless=1", sample_prompts=1)
-    assert "  ties: 8 rows prefer no answer" not in "\n".join(heard.lines)
-    assert "  dimensions weigh: helpful 3, harmless 1" in heard.lines
-    assert lines(result.out / "samples.jsonl")[0]["chosen"] == " w3"  # 3/4 of 1/3 and 1/4 of 1: a half, so
+    result = run(model, data, tmp_path / "run", heard := Heard(), dimensions="helpful=5,harmless=1", sample_prompts=1)
+    assert "  dimensions weigh: helpful 5, harmless 1" in heard.lines
+    assert lines(result.out / "samples.jsonl")[0]["chosen"] == " w1 w2"  # 5/6 of 2/3 and 1/6 of 0: 5/9
+    assert lines(run(model, data, tmp_path / "even", sample_prompts=1).out / "samples.jsonl")[0]["chosen"] == " w3"
+    with pytest.raises(DataError, match="nothing but ties"):
+        run(model, data, tmp_path / "tied", dimensions="helpful=3,harmless=1")  # 3/4 of 2/3 and 1/4 of 0: a half
     with pytest.raises(ConfigError, match=r"has no votes on concise\. There are: 'harmless', 'helpful'"):
         run(model, data, tmp_path / "no", dimensions="concise=1")
 

@@ -83,6 +83,7 @@ def compare(given: Sequence[Vote], answers: int, weights: Mapping[str, float] | 
         if not any(use.values()):
             continue
         share = sum(use[name] * a / (a + b) for name, (a, b) in by_dimension.items()) / sum(use.values())
+        share = round(share, 12)  # a half is a tie, and must not be missed by a bit
         number_of = sum(a + b for name, (a, b) in by_dimension.items() if use[name])
         better, worse = (one, other) if share >= 0.5 else (other, one)
         found.append(Comparison(better, worse, max(share, 1 - share), number_of))
