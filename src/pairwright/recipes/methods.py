@@ -8,7 +8,13 @@ from pairwright.reading.recognition import READS, Kind
 from pairwright.records import Demonstration, Ranking, Rating, Steps
 
 FOLDER = Path(__file__).parent.parent / "objectives"
-RECORDS: dict[str, Kind] = {"pairs": Ranking, "steps": Steps, "labelled": Rating, "answers": Demonstration}
+RECORDS: dict[str, Kind] = {
+    "pairs": Ranking,
+    "steps": Steps,
+    "labelled": Rating,
+    "answers": Demonstration,
+    "scores": Ranking,
+}
 """What an objective's INPUT is read as."""
 
 
