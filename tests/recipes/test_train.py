@@ -281,7 +281,7 @@ def test_pairs_without_ratings_are_dropped_where_ratings_are_compared(model, tmp
 
 def test_no_ratings_at_all_end_the_run_before_it_starts(model, data, tmp_path):
     said = r"data: .* needs ratings of both answers \(columns score_chosen and score_rejected\), and no row has them\. "
-    with pytest.raises(DataError, match=said + r"Pairs without ratings fit dpo, dpop, hinge.*, and rpo with settings"):
+    with pytest.raises(DataError, match=said + r"Pairs without ratings fit dmpo, dpo, dpop, hinge.*, and rpo with settings"):
         hollow = tmp_path / "model"  # could not be loaded
         hollow.mkdir()
         (hollow / "config.json").write_text("{}")
@@ -408,7 +408,7 @@ def test_sft_counts_tokens_and_learns(model, data, tmp_path):
         ({"sample_prompts": -1}, "--sample-prompts is -1"),
         ({"max_length": 4096}, "--max-length is 4096; the model has 128 positions"),
         ({"eval_fraction": 1.0}, r"--eval-fraction is 1.0; it must lie in \[0, 1\)"),
-        ({"method": "dpoo"}, "there is no method 'dpoo'; there are dpo, dpop, "),
+        ({"method": "dpoo"}, "there is no method 'dpoo'; there are dmpo, dpo, dpop, "),
         ({"options": {"betta": 1}}, "Its options are: beta, label_smoothing"),
         ({"method": "sft", "nll_weight": 1.0}, "sft is that likelihood"),
     ],
