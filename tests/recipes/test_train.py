@@ -69,8 +69,18 @@ MODES = [
 def test_every_mode_starts_at_zero_and_learns(model, adapter, data, tmp_path, tuning, reference, continued):
     """Rewards of exactly 0 and a loss of ln 2 before the first update; less loss after some."""
     start = adapter if continued else model
-    result = run(start, data, tmp_path / "run", tuning=tuning, reference=reference, steps=8, eval_every=8)
+    settings = dict(tuning=tuning, reference=reference, steps=8, eval_every=8)
+    result = run(start, data, tmp_path / "run", **settings)
     entries = lines(result.out / "metrics.jsonl")
+    assert_at_zero(entries)
+    if reference == "cache":
+        again = run(start, data, tmp_path / "warm", heard := Heard(), **settings | {"steps": 1})
+        assert "reference: 0 examples computed" in heard.line("reference:")
+        assert_at_zero(lines(again.out / "metrics.jsonl"))
+    assert entries[-2]["loss"] < 0.6 and entries[-2]["rewards/margins"] > 0.1
+
+
+def assert_at_zero(entries: list[dict]) -> None:
     before, first = entries[0], entries[1]
     assert (before["step"], first["step"]) == (0, 1)
     for entry, prefix in ((before, "eval_"), (first, "")):
@@ -78,7 +88,6 @@ def test_every_mode_starts_at_zero_and_learns(model, adapter, data, tmp_path, tu
             assert entry[f"{prefix}{name}"] == 0.0, (prefix, name)
         assert entry[f"{prefix}rewards/accuracies"] == 0.5
         assert entry[f"{prefix}loss"] == pytest.approx(math.log(2), abs=1e-6)
-    assert entries[-2]["loss"] < 0.6 and entries[-2]["rewards/margins"] > 0.1
 
 
 def test_what_full_tuning_leaves(model, data, tmp_path):

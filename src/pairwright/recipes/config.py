@@ -20,7 +20,9 @@ ALIASES = {
     "eval_every": ("eval_steps",),
     "keep_checkpoints": ("save_total_limit",),
     "schedule": ("lr_scheduler_type",),
-    "warmup": ("warmup_ratio",),
+    "warmup": ("warmup_steps", "warmup_ratio"),
+    "lora_targets": ("lora_target_modules",),
+    "tracker": ("report_to",),
 }
 
 
@@ -98,7 +100,7 @@ class TrainConfig:
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls after the warm-up."""
     warmup: float = 0.1
-    """Share of the steps in which the learning rate rises from 0."""
+    """Share of the steps in which the learning rate rises from 0; from 1 on, the number of these steps."""
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay."""
     max_grad_norm: float = 1.0
