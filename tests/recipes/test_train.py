@@ -290,7 +290,9 @@ def test_pairs_without_ratings_are_dropped_where_ratings_are_compared(model, tmp
 
 def test_no_ratings_at_all_end_the_run_before_it_starts(model, data, tmp_path):
     said = r"data: .* needs ratings of both answers \(columns score_chosen and score_rejected\), and no row has them\. "
-    with pytest.raises(DataError, match=said + r"Pairs without ratings fit dmpo, dpo, dpop, hinge.*, and rpo with settings"):
+    with pytest.raises(
+        DataError, match=said + r"Pairs without ratings fit dmpo, dpo, dpop, hinge.*, and rpo with settings"
+    ):
         hollow = tmp_path / "model"  # could not be loaded
         hollow.mkdir()
         (hollow / "config.json").write_text("{}")
