@@ -32,7 +32,7 @@ def make_objective(config: TrainConfig) -> Objective:
         raise ConfigError(f"options of {name}: {error}. Its options are: {', '.join(fields) or 'none'}") from error
     if hasattr(module, "filled"):
         options = module.filled(options)
-    if config.nll_weight and module.INPUT != "pairs":
+    if config.nll_weight and module.INPUT not in ("pairs", "steps"):
         why = "is that likelihood" if module.INPUT == "answers" else "has no pairs"
         raise ConfigError(f"--nll-weight adds the chosen answer's likelihood to a preference loss; {name} {why}")
     return Objective(module, options, config.nll_weight)
