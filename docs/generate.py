@@ -10,6 +10,7 @@ from pairwright.commandline.settings import Setting, kind_of, settings_of
 from pairwright.recipes.audit import AuditConfig
 from pairwright.recipes.config import ALIASES, TrainConfig
 from pairwright.recipes.demo import DemoConfig
+from pairwright.recipes.score import ScoreConfig
 
 PAGE = Path(__file__).parent / "commands.md"
 
@@ -53,6 +54,12 @@ def commands() -> str:
         "Writes audit.json and audit.html, and with `--clean` the rows that no chosen filter drops. More: "
         "[the audit](audit.md).",
         settings_table(settings_of(AuditConfig), {}),
+        "## pairwright score",
+        "Writes every row of the data again, as JSONL, with what the reward model says of its answers: `score_chosen` "
+        "and `score_rejected` of a pair, which `pairwright train rpo` reads again, `scores` of a ranking in the order "
+        "of its answers, `score` of a single answer. Rows that cannot be scored are left out and counted. More: "
+        "[reward](methods/reward.md).",
+        settings_table(settings_of(ScoreConfig), {}),
         "## pairwright report RUN",
         "Writes `RUN/report.html` from the files of the run's folder, without computing anything anew; for a training "
         "run also the model card, `RUN/README.md`. A folder whose `evaluation.json` compares stages, as `pairwright "

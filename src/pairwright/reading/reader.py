@@ -7,7 +7,7 @@ Leaves out: tokens, lengths, duplicates, quality (tokens/, audit/).
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -127,6 +127,14 @@ def read(
     if not report.records:
         raise DataError(_nothing(data, report))
     return report
+
+
+def rows_of(data: str, split: str = "train") -> Iterator[tuple[Source, Columns]]:
+    """Every row of `data` that could be parsed, as it is, with the source that its record has."""
+    for container in locate(data, split, None, []):
+        for row in container.rows([]):
+            if row.value is not None:
+                yield Source(container.name, row.line), row.value
 
 
 def _read_one(
