@@ -21,8 +21,8 @@ from pairwright.backbone.policy import compare_paths
 from pairwright.backbone.reference import Cache, default_path, reference_sums
 from pairwright.backbone.reference_live import cached_references, live_references
 from pairwright.errors import CheckpointError, ConfigError, DataError, MissingExtraError
-from pairwright.planning import memory
-from pairwright.recipes import methods
+from pairwright.planning.choose import Choice, choose
+from pairwright.recipes import inventory, methods
 from pairwright.recipes.balance import balanced
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.data import Data, read_files, tokenise
@@ -226,7 +226,7 @@ def _saved_config(out: Path) -> dict[str, Any]:
         ) from error
 
 
-def _agree(choice: memory.Choice, accelerator: Accelerator) -> memory.Choice:
+def _agree(choice: Choice, accelerator: Accelerator) -> Choice:
     """The first process's choice, for all: each saw its own free memory."""
     if accelerator.num_processes == 1:
         return choice
@@ -235,26 +235,23 @@ def _agree(choice: memory.Choice, accelerator: Accelerator) -> memory.Choice:
     return shared[0]
 
 
-def _plan(config: TrainConfig, backbone: Backbone, data: Data, before: dict[str, Any] | None) -> memory.Choice:
-    parameters = backbone.trainable()
+def _plan(config: TrainConfig, backbone: Backbone, data: Data, before: dict[str, Any] | None) -> Choice:
+    sizes = sorted(((trie.size([e]), number) for number, e in enumerate(data.train)), reverse=True)
+    longest = data.train[sizes[0][1]]
     weights = sum(p.numel() * p.element_size() for p in backbone.model.parameters())
-    trained = sum(p.numel() for p in parameters.values())
-    width = next(iter(parameters.values())).element_size()
-    sizes = sorted((trie.size([e]) for e in data.train), reverse=True)
-    return memory.choose(
-        memory.Shape.from_config(backbone.base.config.get_text_config().to_dict()),
-        memory.Fixed(weights, trained, width),
+    return choose(
+        inventory.need(backbone, longest, LoraSettings(config.lora_r, targets=config.lora_targets), config.reference),
+        weights,
         _free_bytes(backbone.device),
-        backbone.dtype.itemsize,
-        longest=sizes[0],
-        step_tokens=sum(sizes[: config.pairs_per_step]),
+        longest=sizes[0][0],
+        step_tokens=sum(size for size, _ in sizes[: config.pairs_per_step]),
         on_gpu=backbone.device.type == "cuda",
         tokens_per_batch=before["tokens_per_batch"] if before else config.tokens_per_batch,
         checkpointing=before["gradient_checkpointing"] if before else config.gradient_checkpointing,
     )
 
 
-def _settings(config: TrainConfig, objective: Objective, steps: int, choice: memory.Choice) -> offline.Settings:
+def _settings(config: TrainConfig, objective: Objective, steps: int, choice: Choice) -> offline.Settings:
     return offline.Settings(
         steps=steps,
         per_step=config.pairs_per_step,

@@ -85,6 +85,7 @@ def take(
         for name, value in out.metrics.items():
             sums[name] = sums[name] + value if name in sums else value
         tokens += out.tokens
+        del out  # its graph holds every checkpointed layer's input, and would live through the next forward pass
     if reduce is not None:
         _reduce_gradients(parameters, reduce)
     _gradients_to_masters(parameters, optimiser.masters)
