@@ -34,12 +34,13 @@ def gib(size: float) -> str:
 def _head(plan: Plan, *, card: bool) -> str:
     model, wish, run = plan.model, plan.wish, plan.run
     kept = "4-bit nf4" if run.tuning == "qlora" else {4: "float32", 2: "16-bit"}[run.width]
-    where = f" on a {plan.gpu.title}" if card else ""
+    where = f"; {plan.gpu.title}" if card else ""
     many = {1: "one answer", 2: "two answers"}.get(wish.answers, f"{wish.answers} answers")
     lines = [
-        f"{wish.method}, {run.tuning} ({kept}), {model.name}: {model.parameters / 1e9:.2f} billion weights{where}",
-        f"{wish.examples} example(s) a batch: prompt {wish.prompt:,} + {many} of {wish.answer:,} tokens; "
-        f"the trie computes {plan.batch.tokens:,} instead of {plan.batch.plain_tokens:,}",
+        f"{wish.method}, {run.tuning} ({kept}), {model.name}, {model.parameters / 1e9:.2f} billion weights{where}",
+        f"a batch of {wish.examples}: prompt of {wish.prompt:,} tokens, {many} of {wish.answer:,}: "
+        f"{plan.batch.tokens:,} tokens as a trie",
+        f"  ({plan.batch.plain_tokens:,} in padded rows)",
     ]
     if not model.whole:
         lines.append(f"{model.kind} is not written out here: activations are an upper estimate")
@@ -47,8 +48,8 @@ def _head(plan: Plan, *, card: bool) -> str:
 
 
 def _verdict(plan: Plan) -> Text:
-    ends = "gradient checkpointing " + ("on" if plan.run.checkpointing else "off")
-    numbers = f"{gib(plan.total)} GiB of {plan.gpu.memory:.2f}, highest in {plan.memory.moment}, {ends}"
+    ends = "checkpointing " + ("on" if plan.run.checkpointing else "off")
+    numbers = f"{gib(plan.total)} GiB of {plan.gpu.memory:.2f}, most in {plan.memory.moment}; {ends}"
     style, word = ("bold green", "fits") if plan.fits else ("bold red", "does not fit")
     return Text.assemble((word, style), f": {numbers}")
 
@@ -64,7 +65,8 @@ def _bar(plan: Plan) -> list[Any]:
     if plan.total <= plan.gpu.total:
         return [bar]
     end = round(plan.gpu.total / whole * WIDTH)
-    return [bar, Text(" " * end + f"^ the card ends here ({plan.gpu.memory:.2f} GiB)")]
+    words = "the card ends here "
+    return [bar, " " * end + "^ " + words.strip() if end < WIDTH // 2 else (words + "^").rjust(end + 1)]
 
 
 def _rows(plan: Plan) -> list[tuple[str, int, str]]:
@@ -102,7 +104,7 @@ def _more(result: PlanResult) -> list[Any]:
             lines.append(f"  {change:32} {gib(other.total)} GiB of {other.gpu.memory:.2f}")
     else:
         lines.append("nothing that is known here makes it fit one card")
-    return [*lines, *_time(result)]
+    return [*lines, *(_time(result) if plan.fits else [])]
 
 
 def _time(result: PlanResult) -> list[str]:
@@ -115,10 +117,11 @@ def _time(result: PlanResult) -> list[str]:
         parts.append(f"reference and scores {_span(epoch.reference)}")
     if epoch.sampling.slow:
         parts.append(f"sampling {_span(epoch.sampling)}")
-    lines = [line, f"  {', '.join(parts)} (45% to 20% of the card's rate: a guess until it is measured)"]
+    lines = [line, *(f"  {part}" for part in parts), "  (45% to 20% of the card's rate: a guess until it is measured)"]
     if result.price is not None:
         low, high = epoch.total.price(result.price)
-        lines.append(f"  ${low:.2f} to ${high:.2f} at ${result.price:g} an hour ({result.price_source})")
+        lines.append(f"  ${low:.2f} to ${high:.2f} at ${result.price:g} an hour")
+        lines.append(f"  ({result.price_source})")
     return lines
 
 

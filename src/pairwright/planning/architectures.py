@@ -1,4 +1,4 @@
-"""The sizes of a decoder, from a transformers config: every weight matrix, and what a layer keeps for its backward pass.
+"""The sizes of a decoder, from a transformers config: every weight matrix, and what of a layer decides its memory.
 
 Only arithmetic: no torch, no model in memory. Families in FAMILIES are written out here and agree with transformers'
 models weight by weight (tests/planning/test_architectures.py). Any other architecture is counted from the modules that
@@ -133,16 +133,17 @@ def from_config(config: dict[str, Any], name: str) -> Model:
     family = FAMILIES[kind]
 
     def size(*names: str, default: int | None = None) -> int:
-        value = next((config[n] for n in names if config.get(n)), default)
-        if value is None:
-            raise ModelError(f"{name}: config.json does not say {names[0]}")
-        return int(value)
+        found = next((n for n in names if config.get(n)), None)
+        value = config[found] if found else default
+        if not isinstance(value, int) or value < 1:
+            raise ModelError(f"{name}: its config gives {found or names[0]} as {value!r}")
+        return value
 
     hidden = size("hidden_size", "n_embd")
     heads = size("num_attention_heads", "n_head")
-    kv_heads = size("num_key_value_heads", default=heads)
+    kv_heads = heads if kind == "gpt2" else size("num_key_value_heads", default=heads)
     head = size("head_dim", default=hidden // heads)
-    intermediate = size("intermediate_size", "n_inner", default=4 * hidden if kind == "gpt2" else None)
+    intermediate = size("n_inner", default=4 * hidden) if kind == "gpt2" else size("intermediate_size")
     positions = size("max_position_embeddings", "n_positions", default=2048)
     linears = _linears(family, hidden, heads * head, kv_heads * head, intermediate, _biases(family, config))
     # Gemma and GPT-2 tie their head unless told otherwise; configs of most others say so.

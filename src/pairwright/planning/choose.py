@@ -62,3 +62,13 @@ def most(fits: Callable[[int], bool], low: int, high: int) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
+
+
+def without_estimate(reason: str, *, longest: int, tokens_per_batch: int | None, checkpointing: str) -> Choice:
+    """For a model whose shape is not known: batches of the longest example, which has to fit in any case."""
+    tokens, on = tokens_per_batch or longest, checkpointing == "on"
+    line = (
+        f"memory: not estimated, because {reason}; {tokens:,} tokens a batch, gradient checkpointing "
+        f"{'on' if on else 'off'}. --tokens-per-batch and --gradient-checkpointing change that"
+    )
+    return Choice(tokens, on, line)

@@ -51,7 +51,7 @@ def at_rate(flops: float, gpu: Gpu, width: int) -> Duration:
     return Duration(fast, slow)
 
 
-def sampling(weights: int, cache: int, tokens: int, gpu: Gpu) -> Duration:
+def sampling(weights: float, cache: int, tokens: int, gpu: Gpu) -> Duration:
     """`tokens` steps of sampling, each of which reads all `weights` and on average half the `cache` from memory; at
     0.7 and 0.2 of the bandwidth (Python and launches between the kernels)."""
     each = (weights + cache / 2) / (gpu.bandwidth * 1e9)

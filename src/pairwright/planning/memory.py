@@ -4,7 +4,7 @@ A step has three moments: a batch is computed, the optimiser steps, answers are 
 them is counted once; the highest of the three decides. docs/planning.md tells how far off this was.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pairwright.planning import activations as act
@@ -56,7 +56,7 @@ class Run:
     reference: Reference = "cache"
     continued: bool = False
     """Training goes on from an adapter, whose frozen copy is then the reference where that is live."""
-    roles: Roles = Roles()
+    roles: Roles = field(default_factory=Roles)
 
     @property
     def setting(self) -> Setting:

@@ -1,16 +1,15 @@
-"""From what a user wants to a plan: does it fit, the largest batch that does, the nearest settings that do, time, cost."""
+"""From what a user wants to a plan: does it fit, what is the largest batch, what are the nearest settings that do."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pairwright.planning import batch as batches
 from pairwright.planning.architectures import Model
 from pairwright.planning.batch import Batch
 from pairwright.planning.choose import GPU_TOKENS, most
-from pairwright.planning.cost import Duration, at_rate, forward_flops, sampling, training_flops
 from pairwright.planning.hardware import GPUS, Gpu
-from pairwright.planning.memory import Memory, Reference, Roles, Run, attention_on, cache_bytes, memory, room
-from pairwright.planning.weights import Adapters, Tuning, base_weights
+from pairwright.planning.memory import Memory, Reference, Roles, Run, attention_on, memory, room
+from pairwright.planning.weights import Adapters, Tuning
 
 ONLINE = {"ppo": True, "rloo": False, "grpo": False}
 """Methods that sample; whether they have a value role."""
@@ -37,7 +36,7 @@ class Wish:
     per_step: int = 8
     checkpointing: bool | None = None
     """None: only where it is needed."""
-    adapters: Adapters = Adapters()
+    adapters: Adapters = field(default_factory=Adapters)
     width: int | None = None
     """Bytes of a weight; None for what the device computes in."""
     rewards: int = 0
@@ -81,9 +80,7 @@ def plan(model: Model, gpu: Gpu, wish: Wish) -> Plan:
         sequences = wish.per_step * wish.answers
         roles = Roles(ONLINE[wish.method], wish.rewards, sequences, wish.prompt + wish.answer)
     attention = attention_on(gpu, model, width)
-    run = Run(
-        wish.tuning, width, wish.checkpointing, attention, wish.adapters, wish.reference, roles=roles
-    )
+    run = Run(wish.tuning, width, wish.checkpointing, attention, wish.adapters, wish.reference, roles=roles)
     found = batches.of(
         wish.examples,
         wish.prompt,
@@ -135,7 +132,7 @@ def _changes(plan_: Plan) -> Iterator[tuple[str, Wish, Gpu]]:
     if shorter:
         yield f"--max-length {shorter.prompt + shorter.answer}", shorter, gpu
     for tuning in ("lora", "qlora"):
-        if wish.tuning != tuning and not (wish.tuning == "qlora"):
+        if wish.tuning not in (tuning, "qlora"):
             wish = replace(wish, tuning=tuning)
             yield f"--tuning {tuning}", wish, gpu
             shorter = _shorter(plan_.model, gpu, wish)
@@ -159,37 +156,3 @@ def _shorter(model: Model, gpu: Gpu, wish: Wish) -> Wish | None:
     if high < low or not plan(model, gpu, cut(low)).fits:
         return None
     return cut(most(lambda n: plan(model, gpu, cut(n)).fits, low, high))
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Time of a pass over `examples` examples, by part."""
-
-    examples: int
-    training: Duration
-    reference: Duration
-    sampling: Duration
-
-    @property
-    def total(self) -> Duration:
-        return self.training + self.reference + self.sampling
-
-
-def epoch(plan_: Plan, examples: int, prompt: int, answer: int) -> Epoch:
-    """With examples of the mean sizes `prompt` and `answer`."""
-    model, wish, run = plan_.model, plan_.wish, plan_.run
-    mean = batches.of(1, prompt, [answer] * wish.answers, blocks=False, shared=model.family.trie)
-    rate = lambda flops: at_rate(examples * flops, plan_.gpu, run.width)  # noqa: E731
-    # PPO goes over its samples four times, with the policy and with the value role; the others once.
-    passes = 8 if run.roles.value else 1
-    reference = 0.0 if wish.reference == "none" else forward_flops(model, mean)
-    none = Duration(0.0, 0.0)
-    drawn = none
-    if wish.online:
-        steps = examples / wish.per_step
-        weights = base_weights(model, run.tuning, run.width).bytes
-        cache = cache_bytes(model, run.width, run.roles.sequences, prompt + answer)
-        drawn = sampling(weights, cache, round(steps * answer), plan_.gpu)
-        reference *= 2 + bool(wish.rewards) + run.roles.value  # log-probabilities as sampled, scores, values
-    train = passes * training_flops(model, run.tuning, run.checkpointing, mean)
-    return Epoch(examples, rate(train), rate(reference), drawn)

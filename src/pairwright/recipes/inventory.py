@@ -1,30 +1,18 @@
-"""The sizes of real things for planning/: of a model's modules, where planning/architectures.py does not write its
-architecture out, and of the examples that a run trains on.
+"""The sizes of a model by looking at its modules, where planning/architectures.py does not write its architecture out.
 
 From a config alone the modules are built without storage; nothing is downloaded or computed.
 """
 
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from pairwright.errors import ModelError
 from pairwright.planning import architectures
 from pairwright.planning.architectures import FAMILIES, Family, Linear, Model
-from pairwright.planning.batch import Batch, Block
-from pairwright.planning.choose import Need
-from pairwright.planning.memory import Reference, Run, memory
-from pairwright.planning.weights import Adapters
-
-if TYPE_CHECKING:
-    from pairwright.backbone.adapters import LoraSettings
-    from pairwright.backbone.load import Backbone
-    from pairwright.tokens.sequences import Example
-    from pairwright.tokens.trie import Trie
 
 
 def from_folder(folder: Path) -> Model:
-    """The model of a folder with a config.json, or of that file. Raises ModelError where transformers cannot read it."""
+    """The model of a folder with a config.json, or of that file. Raises ModelError where transformers cannot."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -43,7 +31,6 @@ def from_folder(folder: Path) -> Model:
 def of_modules(model: Any, name: str) -> Model:
     """Of a model in memory, or one without storage. Layers may differ: the heaviest stands for all, and the total is
     right."""
-    import torch
 
     text = model.config.get_text_config()
     head = model.get_output_embeddings()
@@ -80,13 +67,26 @@ def of_modules(model: Any, name: str) -> Model:
     )
 
 
+def of_loaded(model: Any) -> Model:
+    """Of a transformers model in memory."""
+    text = model.config.get_text_config()
+    if text.model_type in FAMILIES:
+        return architectures.from_config(text.to_dict(), str(text.model_type))
+    return of_modules(model, str(text.model_type))
+
+
 def _layers(model: Any) -> list[Any]:
     import torch
 
-    lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m)]
+    found: list[Any] = list(model.modules())
+    lists = [m for m in found if isinstance(m, torch.nn.ModuleList) and len(m)]
     if not lists:
         raise ModelError(f"{type(model).__name__} has no list of layers: its memory cannot be planned")
-    return list(max(lists, key=lambda m: sum(_count(p) for p in m.parameters())))
+    return list(max(lists, key=_weight))
+
+
+def _weight(module: Any) -> int:
+    return sum(_count(p) for p in module.parameters())
 
 
 def _linears(layer: Any) -> tuple[Linear, ...]:
@@ -107,68 +107,3 @@ def _count(parameter: Any) -> int:
     for size in shape:
         out *= int(size)
     return out
-
-
-def of_backbone(backbone: "Backbone") -> Model:
-    """Of a model that is loaded."""
-    config = backbone.base.config
-    text = config.get_text_config()
-    if text.model_type in FAMILIES:
-        return architectures.from_config(text.to_dict(), str(text.model_type))
-    return of_modules(backbone.base, str(text.model_type))
-
-
-def of_batch(built: "Trie", backend: str, copies: int = 1) -> Batch:
-    """The sizes of `copies` tries like this one, as that attention backend sees them."""
-    from pairwright.backbone.attention import BLOCK_TOKENS, blocks_of
-
-    rows = sum(len(path) for path in built.paths)
-    if backend == "rows":
-        width = max(len(path) for path in built.paths)
-        row = Block(width, width, masked=True, count=copies * built.sequences)
-        padded = copies * built.sequences * width
-        return Batch(padded, copies * len(built.source), copies * len(built.source), copies * rows, (row,))
-    blocks = blocks_of(built, 0 if backend in ("varlen", "flex") else BLOCK_TOKENS)
-    return Batch(
-        copies * len(built),
-        copies * len(set(built.source.tolist())),
-        copies * len(built.source),
-        copies * rows,
-        tuple(
-            Block(
-                queries=b.stop - b.start,
-                keys=b.stop - b.start + sum(blocks[i].stop - blocks[i].start for i in b.ancestors),
-                masked=bool(b.ancestors) or not b.causal,
-                joined=bool(b.ancestors),
-                count=copies,
-            )
-            for b in blocks
-        ),
-    )
-
-
-def need(
-    backbone: "Backbone", longest: "Example", lora: "LoraSettings", reference: Literal["cache", "live"]
-) -> Need:
-    """What a step takes on top of a loaded backbone, with batches of examples like `longest`."""
-    from pairwright.tokens import trie
-
-    model, built = of_backbone(backbone), trie.build([longest])
-    attention = _attention(backbone, model)
-    adapters = _adapters(backbone, model, lora)
-
-    def bytes_of(tokens: int, checkpointing: bool) -> int:
-        run = Run(
-            tuning=backbone.tuning,
-            width=backbone.dtype.itemsize,
-            checkpointing=checkpointing,
-            attention=attention,
-            adapters=adapters,
-            reference=reference,
-            continued=backbone.continued,
-        )
-        batch = of_batch(built, backbone.backend, max(1, math.ceil(tokens / len(built))))
-        there = ("weights", "adapter")  # loaded already
-        return sum(part.bytes for part in memory(model, run, batch).parts if part.name not in there)
-
-    return bytes_of

@@ -9,8 +9,9 @@ from typing import Literal
 from pairwright.errors import ConfigError, ModelError
 from pairwright.planning import architectures, hardware, known, solve
 from pairwright.planning.architectures import Model
+from pairwright.planning.epoch import Epoch, epoch
 from pairwright.planning.hardware import Gpu
-from pairwright.planning.solve import ONLINE, SINGLE, WITHOUT_REFERENCE, Epoch, Plan, Wish
+from pairwright.planning.solve import ONLINE, SINGLE, WITHOUT_REFERENCE, Plan, Wish
 from pairwright.planning.weights import Adapters
 
 
@@ -84,11 +85,11 @@ def _result(config: PlanConfig, model: Model, wish: Wish, gpu: Gpu) -> PlanResul
     found = solve.plan(model, gpu, wish)
     mean = config.mean_tokens or max(4, config.tokens // 2)
     answer = max(2, round(mean * wish.answer / config.tokens))
-    epoch = solve.epoch(found, config.examples, max(1, mean - answer), answer)
+    time = epoch(found, config.examples, max(1, mean - answer), answer)
     near = solve.nearest(found) if config.gpu else []
     largest = solve.largest_batch(found) if config.gpu else 0
     price = gpu.price if config.price is None else config.price
-    return PlanResult(found, epoch, largest, near, price, "yours" if config.price is not None else gpu.price_source)
+    return PlanResult(found, time, largest, near, price, "your price" if config.price is not None else gpu.price_source)
 
 
 def _wish(config: PlanConfig) -> Wish:
@@ -129,8 +130,8 @@ def find_model(name: str) -> Model:
     fields = known.config(name)
     if fields is None:
         raise ModelError(
-            f"{name} is no folder here and not among the built-in shapes. Give a folder with a config.json (the weights "
-            f"are not needed), or one of {', '.join(known.names())}"
+            f"{name} is no folder here and not among the built-in shapes. Give a folder with a config.json (no weights "
+            f"are needed), or one of {', '.join(known.names())}"
         )
     return architectures.from_config(fields, name.rpartition("/")[2])
 
