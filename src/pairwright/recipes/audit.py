@@ -19,6 +19,7 @@ from pairwright.reading import ReadReport, read
 from pairwright.recipes.clean import Cleaned, clean
 from pairwright.recipes.display import Display
 from pairwright.records import Preference
+from pairwright.reporting.audit import write_audit_page
 
 FAULTS = "contradictions,duplicates,endings,languages,leakage,template"
 """Filters whose rows are faulty whatever the data is for."""
@@ -82,7 +83,7 @@ def run_audit(config: AuditConfig) -> Audited:
     result = replace(result, findings=tuple(_with_texts(f, report, table) for f in result.findings))
     folder = Path(config.out) if config.out else Path(f"{_stem(config.data)}-audit")
     written = _write_json(folder / "audit.json", result.as_dict())
-    files, cleaned = {"audit": written}, None
+    files, cleaned = {"audit": written, "page": write_audit_page(folder)}, None
     if config.clean:
         dropped = {name: [table.source(row) for row in rows] for name, rows in _dropped(result, filters).items()}
         cleaned = clean(config.data, Path(config.clean), dropped, split=config.split, report=report)
