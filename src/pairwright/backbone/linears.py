@@ -121,7 +121,7 @@ class _Project(torch.autograd.Function):
         for layer in layers:
             out = F.linear(rows, layer.weight, layer.bias)
             if layer.down is not None:
-                assert thin is not None
+                assert thin is not None and layer.up is not None
                 out.addmm_(thin[:, at : at + len(layer.down)], layer.up.T, alpha=layer.scale)
                 at += len(layer.down)
             outs.append(out.view(*x.shape[:-1], -1))
@@ -143,7 +143,7 @@ class _Project(torch.autograd.Function):
                 by_tensor[first] = gradient.T @ rows
             if wanted[first + 1]:
                 by_tensor[first + 1] = gradient.sum(0)
-            if layer.down is None:
+            if layer.down is None or layer.up is None:
                 continue
             if wanted[first + 3]:
                 by_tensor[first + 3] = (gradient.T @ thin[:, at : at + len(layer.down)]).mul_(layer.scale)
@@ -157,7 +157,7 @@ class _Project(torch.autograd.Function):
 
 
 def _layers(scales: Sequence[float], tensors: Sequence[Any]) -> list[Affine]:
-    return [Affine(*tensors[4 * i : 4 * i + 4], scale) for i, scale in enumerate(scales)]
+    return [Affine(*tensors[4 * i : 4 * i + 4], scale=scale) for i, scale in enumerate(scales)]
 
 
 def _stack(parts: Sequence[Tensor], dimension: int = 0) -> Tensor:
