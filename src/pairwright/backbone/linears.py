@@ -157,7 +157,7 @@ class _Project(torch.autograd.Function):
 
 
 def _layers(scales: Sequence[float], tensors: Sequence[Any]) -> list[Affine]:
-    return [Affine(*tensors[4 * i : 4 * i + 4], scale=scale) for i, scale in enumerate(scales)]
+    return [Affine(*tensors[4 * i : 4 * i + 4], scale) for i, scale in enumerate(scales)]  # type: ignore[call-arg]
 
 
 def _stack(parts: Sequence[Tensor], dimension: int = 0) -> Tensor:
