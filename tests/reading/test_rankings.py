@@ -322,6 +322,6 @@ def test_counting_is_conserved(case):
     expected = sum(pairs if choice is None else answers - 1 for choice in choices)
     assert sum(c.weight for c in found) == pytest.approx(expected)
     assert len({frozenset(c[:2]) for c in found}) == len(found) and all(0.5 <= c.label <= 1 for c in found)
-    for better, worse, label, weight in found:
+    for better, worse, label, weight, _ in found:
         wins = sum(0.5 if c is None else c == better for c in choices if c in (better, worse, None))
         assert label * weight == pytest.approx(wins)
