@@ -311,6 +311,7 @@ def save_model(backbone: Backbone, folder: Path) -> None:
     if isinstance(backbone.model, PeftModel):
         backbone.model.save_pretrained(str(folder), selected_adapters=[POLICY])
         _drop_machine_noise(folder / "adapter_config.json")
+        (folder / "README.md").unlink(missing_ok=True)  # peft's form with nothing filled in; the run's card says more
     else:
         config = backbone.base.config
         used = config.get_text_config()._attn_implementation

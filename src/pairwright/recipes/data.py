@@ -59,6 +59,9 @@ def read_files(
         prepare(report, f"{part}: {data}", config, margins=objective.module.INPUT == "scores")
         if objective.needs_ratings:
             _keep_rated(report, f"{part}: {data}", config.method)
+        margins = sum(getattr(record, "margin", None) is not None for record in report.records)
+        if margins and not getattr(objective.module, "MARGIN", False):
+            report.notes.append(f"margin: {margins:,} rows have one, and {config.method} does not use it")
         display.say(f"{part}: {data} ({report.format})")
         for line in report.lines():
             display.say(f"  {line.strip()}")
