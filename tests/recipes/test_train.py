@@ -19,6 +19,7 @@ from pairwright.errors import CheckpointError, ConfigError, DataError, FormatErr
 from pairwright.recipes.display import Display
 from pairwright.recipes.inventory import of_loaded
 from pairwright.recipes.memory_plan import need
+from pairwright.tokens import trie
 from tests.tiny import Heard, examples, lines, pair_rows, write_model, write_rows
 
 
@@ -232,8 +233,8 @@ def test_a_live_reference_of_full_tuning_is_in_the_memory_plan(model, data, tmp_
     for tuning, reference in (("full", "cache"), ("full", "live"), ("lora", "live")):
         backbone = load(str(model), tuning=tuning, lora=LoraSettings(), device=torch.device("cpu"))
         sized = of_loaded(backbone.base)
-        longest = examples(1)[0]
-        with_, without = (need(backbone, sized, longest, kind)(10, False) for kind in (reference, "none"))
+        built = trie.build(examples(1))
+        with_, without = (need(backbone, sized, built, kind)(10, False) for kind in (reference, "none"))
         gigabytes.append(with_ - without)
     weights = sum(p.numel() * 4 for p in AutoModelForCausalLM.from_pretrained(model).parameters())
     assert gigabytes == [0, weights, 0]

@@ -19,7 +19,6 @@ from pairwright.recipes import inventory
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.data import Data
 from pairwright.tokens import trie
-from pairwright.tokens.sequences import Example
 from pairwright.tokens.trie import Trie
 from pairwright.training.forwards import Objective
 
@@ -29,7 +28,7 @@ def plan(
 ) -> Choice:
     """Token budget and gradient checkpointing. `before` is what the run that is resumed had chosen: with other
     micro-batches sums round differently."""
-    sizes = sorted(((trie.size([e]), number) for number, e in enumerate(data.train)), reverse=True)
+    sizes = sorted(((trie.size([e], with_last=objective.scored), i) for i, e in enumerate(data.train)), reverse=True)
     longest = sizes[0][0]
     tokens_per_batch = before["tokens_per_batch"] if before else config.tokens_per_batch
     checkpointing = before["gradient_checkpointing"] if before else config.gradient_checkpointing
@@ -40,8 +39,9 @@ def plan(
             str(reason), longest=longest, tokens_per_batch=tokens_per_batch, checkpointing=checkpointing
         )
     reference: Reference = config.reference if objective.module.REFERENCE else "none"
+    built = trie.build([data.train[sizes[0][1]]], with_last=objective.scored)
     return choose(
-        need(backbone, model, data.train[sizes[0][1]], reference),
+        need(backbone, model, built, reference),
         sum(p.numel() * p.element_size() for p in backbone.model.parameters()),
         _free_bytes(backbone.device),
         longest=longest,
@@ -52,9 +52,8 @@ def plan(
     )
 
 
-def need(backbone: Backbone, model: Model, longest: Example, reference: Reference) -> Need:
-    """What a step takes on top of a loaded backbone, with batches of examples like `longest`."""
-    built = trie.build([longest])
+def need(backbone: Backbone, model: Model, built: Trie, reference: Reference) -> Need:
+    """What a step takes on top of a loaded backbone, with batches of tries like `built`."""
     attention, adapters = _attention(backbone, model), _adapters(backbone, model)
 
     def bytes_of(tokens: int, checkpointing: bool) -> int:
