@@ -11,4 +11,5 @@ class TokenCounter:
         model.register_forward_pre_hook(self.count, with_kwargs=True)
 
     def count(self, module: torch.nn.Module, args: tuple, kwargs: dict) -> None:
-        self.tokens += kwargs["input_ids"].numel()
+        ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        self.tokens += ids.numel()
