@@ -1,8 +1,11 @@
 """The kinds of input that methods_vs_trl.py compares, and their files, made from HH-RLHF pairs and a seed.
 
-    pairs            dpo, orpo      a pair a row
-    labelled         kto            one answer a row, each to another prompt, half of them good
-    demonstrations   sft            chosen answers
+    pairs            dpo, orpo, reward   a pair a row
+    labelled         kto                 one answer a row, each to another prompt, half of them good
+    demonstrations   sft                 chosen answers
+    long_pairs       dpo                 the pairs with the longest prompts
+    rankings         dpo                 four answers to each of these prompts, two of them other prompts'
+    solutions        step_dpo            ten steps to a question, each with one that is not as good
 
 Left out: anything of trl or pairwright; both halves read this file.
 """
@@ -26,7 +29,7 @@ class Case:
     data: str
     """Stem of its file."""
     rows: int
-    """In all; a quarter of them make an optimiser step."""
+    """Examples in all; a quarter of them make an optimiser step."""
     trainer: str | None
     """The trainer of TRL that has it."""
 
@@ -45,7 +48,16 @@ CASES = (
     Case("orpo", "orpo", "pairs", 32, "experimental ORPOTrainer"),
     Case("kto", "kto", "labelled", 32, "KTOTrainer"),
     Case("sft", "sft", "demonstrations", 32, "SFTTrainer"),
+    Case("reward", "reward", "pairs", 32, "RewardTrainer"),
+    Case("long_pairs", "dpo", "long_pairs", 8, None),
+    Case("rankings", "dpo", "rankings", 8, None),
+    Case("solutions", "step_dpo", "solutions", 4, None),
 )
+POOL = 256
+"""Pairs that the longest prompts are taken from."""
+ANSWERS = 4
+SOLUTION_STEPS = 10
+STEP_WORDS = 12
 
 
 def labelled(pairs: list[Row]) -> list[Row]:
@@ -60,10 +72,54 @@ def demonstrations(pairs: list[Row]) -> list[Row]:
     return [{"prompt": pair["prompt"], "completion": pair["chosen"]} for pair in pairs]
 
 
-MAKERS: dict[str, Callable[[list[Row]], list[Row]]] = {
-    "pairs": list,
-    "labelled": labelled,
-    "demonstrations": demonstrations,
+def long_pairs(pairs: list[Row], count: int) -> list[Row]:
+    return sorted(pairs, key=lambda pair: -len(pair["prompt"]))[:count]
+
+
+def rankings(pairs: list[Row], count: int) -> list[Row]:
+    """The pair's answers, and others' behind them."""
+    rows = []
+    for i, pair in enumerate(long_pairs(pairs, count)):
+        others = [pairs[ANSWERS * i + j]["rejected"] for j in range(ANSWERS - 2)]
+        rows.append(
+            {
+                "prompt": pair["prompt"],
+                "completions": [pair["chosen"], pair["rejected"], *others],
+                "ranking": list(range(ANSWERS)),
+            }
+        )
+    return rows
+
+
+def solutions(pairs: list[Row], count: int) -> list[Row]:
+    """A row for each step, of a few words each."""
+    rows = []
+    for i in range(count):
+        mine = pairs[(SOLUTION_STEPS + 1) * i : (SOLUTION_STEPS + 1) * (i + 1)]
+        sides = [[first_words(pair[side]) for pair in mine[1:]] for side in ("chosen", "rejected")]
+        for place, (right, wrong) in enumerate(zip(*sides, strict=True)):
+            rows.append(
+                {
+                    "prompt": mine[0]["prompt"],
+                    "steps": sides[0][:place],
+                    "chosen": right,
+                    "rejected": f"{wrong} {place}",
+                }
+            )
+    return rows
+
+
+def first_words(text: str) -> str:
+    return " " + " ".join(text.split()[:STEP_WORDS])
+
+
+MAKERS: dict[str, Callable[[list[Row], int], list[Row]]] = {
+    "pairs": lambda pairs, count: pairs[:count],
+    "labelled": lambda pairs, count: labelled(pairs[:count]),
+    "demonstrations": lambda pairs, count: demonstrations(pairs[:count]),
+    "long_pairs": long_pairs,
+    "rankings": rankings,
+    "solutions": solutions,
 }
 
 
@@ -71,7 +127,7 @@ def write_files(folder: Path, cases: list[Case]) -> None:
     """Each case's rows, from the pairs that workload.build has written."""
     pairs = load_rows(folder)
     for case in cases:
-        write_rows(folder / f"rows-{case.data}.jsonl", MAKERS[case.data](pairs[: case.rows]))
+        write_rows(folder / f"rows-{case.data}.jsonl", MAKERS[case.data](pairs, case.rows))
 
 
 def write_rows(path: Path, rows: list[Row]) -> None:

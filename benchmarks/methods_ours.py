@@ -21,6 +21,7 @@ import torch
 
 from methods_cases import Case, chosen_cases, read_rows, write_rows
 from pairwright.backbone import load as loading
+from pairwright.backbone import reward_files
 from pairwright.recipes.balance import balanced
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.data import read_files, tokenise
@@ -33,6 +34,7 @@ from workload import Settings
 
 PATHS = {"trie": "auto", "rows": "rows"}
 """Path -> --attention."""
+REWARD_MODEL = "reward-model"
 
 
 class CountingClock(Clock):
@@ -55,6 +57,8 @@ def case_config(folder: Path, case: Case, settings: Settings, out: str, attentio
     if case.method == "kto":
         options |= {"desirable_weight": 1.0, "undesirable_weight": 1.0}
     told = config(folder, settings, out)
+    if case.method == "reward":
+        told.model = str(folder / REWARD_MODEL)
     told.data = str(folder / f"rows-{case.data}.jsonl")
     told.method, told.options, told.attention = case.method, options, attention  # type: ignore[assignment]
     told.pairs_per_step = case.per_step
@@ -83,7 +87,25 @@ def run(folder: Path, case: Case, settings: Settings, path: str) -> dict:
     return {"train_seconds": clock.steps[-1] - clock.begin, "tokens": clock.counter.tokens, "losses": losses}
 
 
+def save_reward_model(folder: Path, settings: Settings) -> None:
+    """The reward model that both sides begin with: the model and a head of the seed."""
+    backbone = reward_files.load(
+        str(folder / "model"),
+        seed=settings.seed,
+        tuning="full",
+        lora=loading.LoraSettings(1, 1),
+        precision=settings.precision,
+        device=torch.device("cpu"),
+    )
+    out = folder / REWARD_MODEL
+    out.mkdir()
+    reward_files.save(backbone, out, [backbone.tokenizer.eos_token_id])
+
+
 def prepare(folder: Path, case: Case, settings: Settings) -> None:
+    """Write the case's rows in Pairwright's order."""
+    if case.method == "reward":
+        save_reward_model(folder, settings)
     rows = read_rows(folder / f"rows-{case.data}.jsonl")
     quiet = Display(quiet=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -128,7 +150,7 @@ def main() -> None:
     settings, cases = Settings(**json.loads(args.settings)), chosen_cases(args.cases, args.rows)
     result: dict[str, Any] = {"threads": torch.get_num_threads()}
     if args.prepare:
-        for case in cases:
+        for case in (case for case in cases if case.trainer):
             prepare(args.folder, case, settings)
     else:
         names = ("pairwright", "torch", "transformers", "peft", "accelerate")

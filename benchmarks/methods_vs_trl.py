@@ -23,7 +23,7 @@ from pathlib import Path
 
 import machine
 from dpo_vs_trl import DATA, HERE, LEARNING_RATE, half, trl_interpreter
-from methods_cases import Case, chosen_cases, write_files
+from methods_cases import POOL, Case, chosen_cases, write_files
 from methods_table import show
 from report import say
 from shapes import SMALL
@@ -101,7 +101,7 @@ def main() -> None:
     settings = Settings(learning_rate=LEARNING_RATE["full"])
     with tempfile.TemporaryDirectory(prefix="methods_vs_trl_") as name:
         folder = Path(name)
-        build(folder, args.data, max(case.rows for case in cases), SMALL, settings.seed)
+        build(folder, args.data, POOL, SMALL, settings.seed)
         write_files(folder, cases)
         ours, theirs = measure(args, folder, cases, settings)
     result = {
