@@ -18,6 +18,8 @@ _WHERE = {
     "train": "pairwright.recipes.train",
     "demo": "pairwright.recipes.demo",
     "DemoConfig": "pairwright.recipes.demo",
+    "AuditConfig": "pairwright.recipes.audit",
+    "run_audit": "pairwright.recipes.audit",
     "write_report": "pairwright.reporting",
     "read": "pairwright.reading",
     "PairwrightError": "pairwright.errors",

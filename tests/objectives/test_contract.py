@@ -17,7 +17,7 @@ from pairwright.objectives.inputs import Answers, Labelled, Pairs
 FOLDER = Path(pairwright.objectives.__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "inputs"))
 MODULES = {name: importlib.import_module(f"pairwright.objectives.{name}") for name in NAMES}
-PAIRS = [name for name in NAMES if MODULES[name].INPUT == "pairs"]
+PAIRS = [name for name in NAMES if MODULES[name].INPUT in ("pairs", "steps")]
 
 N = 7
 TOKENS = torch.tensor([3, 1, 9, 4, 4, 2, 30])
@@ -31,6 +31,7 @@ VARIANTS = {
         {"f_divergence": "js"},
         {"f_divergence": "alpha"},
     ),
+    "dmpo": ({"gamma": 1.0},),
     "ipo": ({"reduction": "sum"},),
     "rpo": (
         {"variant": "iterative"},
@@ -66,9 +67,10 @@ def labelled(reference: bool, dtype=torch.float32, spread: float = 5.0) -> Label
     return Labelled(draw(0, dtype, spread), TOKENS, LABEL, torch.full((N,), 0.5, dtype=dtype), draw(2, dtype, spread))
 
 
-MAKERS = {"pairs": pairs, "labelled": labelled, "answers": answers}
+MAKERS = {"pairs": pairs, "steps": pairs, "labelled": labelled, "answers": answers}
 PULLED = {
     "pairs": (("chosen", -1), ("rejected", +1)),
+    "steps": (("chosen", -1), ("rejected", +1)),
     "labelled": (("logps", torch.where(LABEL, -1, +1)),),
     "answers": (("logps", -1),),
 }

@@ -1,5 +1,6 @@
 """train() from a file to a model, in every mode: what it leaves, and what must hold at its first step."""
 
+import io
 import json
 import math
 import re
@@ -9,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 from peft import AutoPeftModelForCausalLM
+from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pairwright import TrainConfig, train
-from pairwright.errors import CheckpointError, ConfigError, DataError, FormatError
+from pairwright.backbone.load import LoraSettings, load
+from pairwright.errors import CheckpointError, ConfigError, DataError, FormatError, MissingExtraError, ModelError
 from pairwright.recipes.display import Display
+from pairwright.recipes.memory_plan import fixed_memory
 from tests.tiny import Heard, lines, pair_rows, write_model, write_rows
 
 
@@ -67,8 +71,18 @@ MODES = [
 def test_every_mode_starts_at_zero_and_learns(model, adapter, data, tmp_path, tuning, reference, continued):
     """Rewards of exactly 0 and a loss of ln 2 before the first update; less loss after some."""
     start = adapter if continued else model
-    result = run(start, data, tmp_path / "run", tuning=tuning, reference=reference, steps=8, eval_every=8)
+    settings = dict(tuning=tuning, reference=reference, steps=8, eval_every=8)
+    result = run(start, data, tmp_path / "run", **settings)
     entries = lines(result.out / "metrics.jsonl")
+    assert_at_zero(entries)
+    if reference == "cache":
+        again = run(start, data, tmp_path / "warm", heard := Heard(), **settings | {"steps": 1})
+        assert "reference: 0 examples computed" in heard.line("reference:")
+        assert_at_zero(lines(again.out / "metrics.jsonl"))
+    assert entries[-2]["loss"] < 0.6 and entries[-2]["rewards/margins"] > 0.1
+
+
+def assert_at_zero(entries: list[dict]) -> None:
     before, first = entries[0], entries[1]
     assert (before["step"], first["step"]) == (0, 1)
     for entry, prefix in ((before, "eval_"), (first, "")):
@@ -76,7 +90,6 @@ def test_every_mode_starts_at_zero_and_learns(model, adapter, data, tmp_path, tu
             assert entry[f"{prefix}{name}"] == 0.0, (prefix, name)
         assert entry[f"{prefix}rewards/accuracies"] == 0.5
         assert entry[f"{prefix}loss"] == pytest.approx(math.log(2), abs=1e-6)
-    assert entries[-2]["loss"] < 0.6 and entries[-2]["rewards/margins"] > 0.1
 
 
 def test_what_full_tuning_leaves(model, data, tmp_path):
@@ -103,6 +116,7 @@ def test_what_full_tuning_leaves(model, data, tmp_path):
 def test_what_lora_leaves(model, data, tmp_path):
     result = run(model, data, tmp_path / "run", tuning="lora")
     assert (result.model / "adapter_model.safetensors").is_file() and not list(result.model.glob("model*.safetensors"))
+    assert not (result.model / "README.md").exists()  # peft's empty form
     trained = AutoPeftModelForCausalLM.from_pretrained(result.model)
     ids = torch.arange(3, 20)[None]
     with torch.no_grad(), trained.disable_adapter():
@@ -180,6 +194,84 @@ def test_an_adapter_loads_from_any_folder(model, data, tmp_path, monkeypatch):
     assert AutoPeftModelForCausalLM.from_pretrained("model") is not None
 
 
+def contents(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_refused_resume_leaves_every_byte_as_it_was(model, tmp_path):
+    rows = [json.dumps(row) for row in pair_rows(12)]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("\n".join([*rows, "{broken"]))
+    out = run(model, data, tmp_path / "run").out
+    before = contents(out)
+    assert "quarantine-data.jsonl" in before
+    data.write_text("\n".join([*rows[:-1], "{broken", "{otherwise broken"]))
+    with pytest.raises(CheckpointError, match=r"belongs to another run(.|\n)*give a new --out"):
+        run(model, data, out, resume=True)
+    with pytest.raises(CheckpointError, match=r"learning_rate: 0.01 in the checkpoint, 0.5 now"):
+        run(model, data, out, resume=True, learning_rate=0.5)
+    data.write_text("")
+    with pytest.raises(DataError, match="no rows"):
+        run(model, data, out, resume=True)
+    assert contents(out) == before
+
+
+def test_a_finished_run_says_that_it_was_done(model, data, tmp_path):
+    heard = Heard()
+    first = run(model, data, tmp_path / "run")
+    before = contents(first.out)
+    again = run(model, data, first.out, heard, resume=True)
+    assert heard.line("all 4 steps").startswith("all 4 steps were done already: nothing is left to train")
+    after = contents(first.out)  # config.json says --resume now
+    assert again.metrics == first.metrics and after | {"config.json": b""} == before | {"config.json": b""}
+
+
+def test_a_live_reference_of_full_tuning_is_in_the_memory_plan(model, data, tmp_path):
+    gigabytes = []
+    for tuning, reference in (("full", "cache"), ("full", "live"), ("lora", "live")):
+        backbone = load(str(model), tuning=tuning, lora=LoraSettings(), device=torch.device("cpu"))
+        fixed = fixed_memory(backbone, copied=reference == "live")
+        gigabytes.append(fixed.reference)
+    weights = sum(p.numel() * 4 for p in AutoModelForCausalLM.from_pretrained(model).parameters())
+    assert gigabytes == [0, weights, 0]
+
+
+@pytest.mark.parametrize("tracker", ["wandb", "tensorboard"])
+def test_a_tracker_without_its_package_is_refused_at_once(model, data, tmp_path, tracker, monkeypatch):
+    monkeypatch.setattr("pairwright.recipes.settings.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=f"--tracker {tracker} needs the package {tracker}: pip install"):
+        run(model, data, tmp_path / "run", tracker=tracker)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_model_is_found_before_the_data_is_read(data, tmp_path):
+    with pytest.raises(ModelError, match="no such folder"):
+        run(tmp_path / "nothing", tmp_path / "no data either", tmp_path / "run")
+
+
+def test_a_model_of_an_unknown_shape_trains_without_an_estimate(model, data, tmp_path, monkeypatch):
+    def odd(config):
+        raise ValueError("the model's config gives hidden_size as 'wide'")
+
+    monkeypatch.setattr("pairwright.planning.memory.Shape.from_config", odd)
+    run(model, data, tmp_path / "run", heard := Heard())
+    assert "not estimated, because the model's config gives hidden_size as 'wide'" in heard.line("memory:")
+
+
+def test_margins_that_nothing_uses_are_counted(model, tmp_path):
+    rows = [row | ({"margin": 0.5} if number < 3 else {}) for number, row in enumerate(pair_rows(12))]
+    run(model, write_rows(tmp_path / "pairs.jsonl", rows), tmp_path / "run", heard := Heard())
+    assert "  margin: 3 rows have one, and dpo does not use it" in heard.lines
+
+
+def test_the_outcome_says_how_many_were_held_out_and_how_sure_a_share_is(tmp_path):
+    """7 of 10: Wilson's interval is 0.397 to 0.892."""
+    display = Display()
+    display.console = Console(file=(shown := io.StringIO()), width=80)
+    display.outcome({"rewards/accuracies": 1.0, "eval_rewards/accuracies": 0.7}, tmp_path, 10)
+    assert "held out (10)" in shown.getvalue() and "0.40 to 0.89" in shown.getvalue()
+
+
 def test_versions_are_recorded(model, data, tmp_path):
     kept = json.loads((run(model, data, tmp_path / "run").out / "config.json").read_text())
     assert set(kept["versions"]) >= {"pairwright", "torch", "transformers", "peft"}
@@ -215,20 +307,26 @@ def test_pairs_without_ratings_are_dropped_where_ratings_are_compared(model, tmp
 
 def test_no_ratings_at_all_end_the_run_before_it_starts(model, data, tmp_path):
     said = r"data: .* needs ratings of both answers \(columns score_chosen and score_rejected\), and no row has them\. "
-    with pytest.raises(DataError, match=said + r"Pairs without ratings fit dpo, dpop, hinge.*, and rpo with settings"):
-        run(tmp_path / "no model", data, tmp_path / "run", method="rpo", options=RATED)
+    with pytest.raises(
+        DataError, match=said + r"Pairs without ratings fit dmpo, dpo, dpop, hinge.*, and rpo with settings"
+    ):
+        hollow = tmp_path / "model"  # could not be loaded
+        hollow.mkdir()
+        (hollow / "config.json").write_text("{}")
+        (hollow / "model.safetensors").write_text("")
+        run(hollow, data, tmp_path / "run", method="rpo", options=RATED)
     run(model, data, tmp_path / "run", method="rpo", steps=1)  # the other variants take them
 
 
 def test_soft_labels_are_trained_on_and_survive_a_resume(model, tmp_path):
     """Labels of 0.5 pull nothing where nothing is learned yet: the first step's gradient is 0."""
     data = write_rows(tmp_path / "even.jsonl", [row | {"chosen_probability": 0.5} for row in pair_rows(12)])
-    result = run(model, data, tmp_path / "run", steps=2, eval_fraction=0.0)
+    result = run(model, data, tmp_path / "run", steps=2, eval_fraction=0.0, ties="half")
     first = lines(result.out / "metrics.jsonl")[0]
     assert first["loss"] == pytest.approx(math.log(2)) and first["grad_norm"] == pytest.approx(0, abs=1e-6)
     other = write_rows(tmp_path / "other.jsonl", [row | {"chosen_probability": 0.6} for row in pair_rows(12)])
     with pytest.raises(CheckpointError, match=r"data \(tokens\)"):
-        run(model, other, tmp_path / "run", steps=2, eval_fraction=0.0, resume=True)
+        run(model, other, tmp_path / "run", steps=2, eval_fraction=0.0, ties="half", resume=True)
 
 
 # Labelled answers
@@ -338,7 +436,7 @@ def test_sft_counts_tokens_and_learns(model, data, tmp_path):
         ({"sample_prompts": -1}, "--sample-prompts is -1"),
         ({"max_length": 4096}, "--max-length is 4096; the model has 128 positions"),
         ({"eval_fraction": 1.0}, r"--eval-fraction is 1.0; it must lie in \[0, 1\)"),
-        ({"method": "dpoo"}, "there is no method 'dpoo'; there are dpo, dpop, "),
+        ({"method": "dpoo"}, "there is no method 'dpoo'; there are dmpo, dpo, dpop, "),
         ({"options": {"betta": 1}}, "Its options are: beta, label_smoothing"),
         ({"method": "sft", "nll_weight": 1.0}, "sft is that likelihood"),
     ],
