@@ -30,6 +30,7 @@ from pairwright.recipes.train import make_objective, train
 from pairwright.tokens.batches import step_indices, steps_per_epoch
 from pairwright_dpo import Clock, config
 from token_counter import TokenCounter
+from token_counts import row_tokens
 from workload import Settings
 
 PATHS = {"trie": "auto", "rows": "rows"}
@@ -102,8 +103,9 @@ def save_reward_model(folder: Path, settings: Settings) -> None:
     reward_files.save(backbone, out, [backbone.tokenizer.eos_token_id])
 
 
-def prepare(folder: Path, case: Case, settings: Settings) -> None:
-    """Write the case's rows in Pairwright's order."""
+def prepare(folder: Path, case: Case, settings: Settings) -> dict[str, int]:
+    """Write the case's rows in Pairwright's order, where TRL takes part; count what its pairs would be in rows of their
+    own, unpadded."""
     if case.method == "reward":
         save_reward_model(folder, settings)
     rows = read_rows(folder / f"rows-{case.data}.jsonl")
@@ -120,6 +122,9 @@ def prepare(folder: Path, case: Case, settings: Settings) -> None:
         )
         reports = read_files(told, objective, Path(scratch), quiet, first=False)
         data = tokenise(told, objective, reports, backbone, Path(scratch), quiet, first=False)
+    counted = {"pair_rows": row_tokens(data.train)} if data.train[0].pairs else {}
+    if not case.trainer:
+        return counted
     if len(data.train) != len(rows):
         raise ValueError(f"{case.name}: Pairwright keeps {len(data.train)} of {len(rows)} rows; all are needed")
     labels = balanced(objective, data.train, case.per_step, quiet.say).labels(data.train)
@@ -132,6 +137,7 @@ def prepare(folder: Path, case: Case, settings: Settings) -> None:
         if data.train[i].mismatched is not None:
             rows[i]["mismatched"] = answer_ids(data.train[i].mismatched)
     write_rows(case.ordered(folder), [rows[i] for i in order])
+    return counted
 
 
 def answer_ids(sequence: Any) -> list[int]:
@@ -150,8 +156,7 @@ def main() -> None:
     settings, cases = Settings(**json.loads(args.settings)), chosen_cases(args.cases, args.rows)
     result: dict[str, Any] = {"threads": torch.get_num_threads()}
     if args.prepare:
-        for case in (case for case in cases if case.trainer):
-            prepare(args.folder, case, settings)
+        result["counted"] = {case.name: prepare(args.folder, case, settings) for case in cases}
     else:
         names = ("pairwright", "torch", "transformers", "peft", "accelerate")
         result["versions"] = {name: version(name) for name in names}

@@ -28,6 +28,25 @@ def row(name: str, case: dict) -> tuple[str, ...]:
 
 def footer(result: dict) -> str:
     machine, versions = result["machine"], result["versions"]
+    return " ".join([*shared(result["cases"]), setting(result, machine, versions)])
+
+
+def shared(cases: dict) -> list[str]:
+    """What sharing prefixes spares, for the kinds of input that have more to share than a pair."""
+    said = []
+    if {"rankings", "long_pairs"} <= set(cases):
+        ratio = cases["rankings"]["pairwright"]["tokens"] / cases["long_pairs"]["pairwright"]["tokens"]
+        said.append(f"A ranking of four answers computes {ratio:.2f} times the tokens of one pair with its prompt.")
+    if "solutions" in cases:
+        own, rows = cases["solutions"]["pairwright"]["tokens"], cases["solutions"]["rows"]["tokens"]
+        said.append(
+            f"Ten steps compute {own / rows:.3f} of the tokens of plain rows, {own / cases['solutions']['pair_rows']:.3f} "
+            "of them without padding."
+        )
+    return said
+
+
+def setting(result: dict, machine: dict, versions: dict) -> str:
     return (
         f"Four steps each, median of {result['repeats']}, training alone. {machine['processor']}, {machine['cores']} "
         f"cores, torch {versions['trl']['torch']}, TRL {versions['trl']['trl']}, {result['date'][:10]}."

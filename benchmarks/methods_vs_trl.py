@@ -47,17 +47,17 @@ def options() -> argparse.Namespace:
     return args
 
 
-def measure(args: argparse.Namespace, folder: Path, cases: list[Case], settings: Settings) -> tuple[list, list]:
+def measure(args: argparse.Namespace, folder: Path, cases: list[Case], settings: Settings) -> tuple[list, list, dict]:
     told = ["--cases", ",".join(case.name for case in cases), *(["--rows", str(args.rows)] if args.rows else [])]
     python = trl_interpreter(args.trl_python)
-    half("methods_ours.py", sys.executable, folder, settings, *told, "--prepare")
+    counted = half("methods_ours.py", sys.executable, folder, settings, *told, "--prepare")["counted"]
     ours, theirs = [], []
     for repeat in range(args.repeats):
         ours.append(half("methods_ours.py", sys.executable, folder, settings, *told))
         say(f"{repeat + 1}/{args.repeats} Pairwright: {seconds(ours[-1]['cases'], 'trie')}")
         theirs.append(half("methods_trl.py", python, folder, settings, *told))
         say(f"{repeat + 1}/{args.repeats} TRL: {seconds(theirs[-1]['cases'], None)}")
-    return ours, theirs
+    return ours, theirs, counted
 
 
 def seconds(found: dict, path: str | None) -> str:
@@ -103,9 +103,11 @@ def main() -> None:
         folder = Path(name)
         build(folder, args.data, POOL, SMALL, settings.seed)
         write_files(folder, cases)
-        ours, theirs = measure(args, folder, cases, settings)
+        ours, theirs, counted = measure(args, folder, cases, settings)
     result = {
-        "cases": {case.name: {**asdict(case), **compared(case.name, ours, theirs)} for case in cases},
+        "cases": {
+            case.name: {**asdict(case), **counted[case.name], **compared(case.name, ours, theirs)} for case in cases
+        },
         "repeats": args.repeats,
         "settings": asdict(settings),
         "model": asdict(SMALL),
