@@ -38,10 +38,10 @@ def shared(cases: dict) -> list[str]:
         ratio = cases["rankings"]["pairwright"]["tokens"] / cases["long_pairs"]["pairwright"]["tokens"]
         said.append(f"A ranking of four answers computes {ratio:.2f} times the tokens of one pair with its prompt.")
     if "solutions" in cases:
-        own, rows = cases["solutions"]["pairwright"]["tokens"], cases["solutions"]["rows"]["tokens"]
+        case = cases["solutions"]
+        own, padded, bare = case["pairwright"]["tokens"], case["rows"]["tokens"], case["pair_rows"]
         said.append(
-            f"Ten steps compute {own / rows:.3f} of the tokens of plain rows, {own / cases['solutions']['pair_rows']:.3f} "
-            "of them without padding."
+            f"Ten steps compute {own / padded:.3f} of the tokens of plain rows, {own / bare:.3f} without padding."
         )
     return said
 
