@@ -10,6 +10,7 @@ from pairwright.commandline.settings import Setting, kind_of, settings_of
 from pairwright.recipes.audit import AuditConfig
 from pairwright.recipes.config import ALIASES, TrainConfig
 from pairwright.recipes.demo import DemoConfig
+from pairwright.recipes.plan import PlanConfig
 from pairwright.recipes.score import ScoreConfig
 
 PAGE = Path(__file__).parent / "commands.md"
@@ -60,6 +61,9 @@ def commands() -> str:
         "of its answers, `score` of a single answer. Rows that cannot be scored are left out and counted. More: "
         "[reward](methods/reward.md).",
         settings_table(settings_of(ScoreConfig), {}),
+        "## pairwright plan",
+        "How it is counted: [planning](planning.md).",
+        settings_table(settings_of(PlanConfig), {}),
         "## pairwright report RUN",
         "Writes `RUN/report.html` from the files of the run's folder, without computing anything anew; for a training "
         "run also the model card, `RUN/README.md`. A folder whose `evaluation.json` compares stages, as `pairwright "

@@ -6,12 +6,14 @@ from importlib.util import find_spec
 
 from pairwright.backbone.load import Backbone
 from pairwright.errors import ConfigError, MissingExtraError
-from pairwright.planning.memory import Choice
+from pairwright.planning.choose import Choice
 from pairwright.recipes import methods
 from pairwright.recipes.config import TrainConfig
 from pairwright.training.forwards import Objective
 from pairwright.training.offline import Settings
 
+CHOICES = {"turns": ("all", "last"), "ties": ("drop", "half"), "margins": ("data", "scores")}
+"""Setting -> its values."""
 TRACKERS = {
     "tensorboard": (("tensorboard", "tensorboardX"), "'pairwright[trackers]'"),
     "wandb": (("wandb",), "wandb"),
@@ -63,6 +65,9 @@ def check(config: TrainConfig) -> None:
         value = getattr(config, name)
         if not 0 <= value < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {value}; it must lie in [0, 1)")
+    for name, choices in CHOICES.items():
+        if getattr(config, name) not in choices:
+            raise ConfigError(f"--{name} is {getattr(config, name)!r}; it is one of {', '.join(choices)}")
     packages, install = TRACKERS.get(config.tracker, ((), ""))
     if packages and not any(find_spec(package) for package in packages):
         raise MissingExtraError(
