@@ -17,6 +17,7 @@ import torch
 from pairwright.backbone import adapters, reward_files
 from pairwright.backbone.load import Backbone, LoraSettings
 from pairwright.errors import ConfigError, DataError, FormatError, NonFiniteError
+from pairwright.planning.choose import CPU_TOKENS, GPU_TOKENS
 from pairwright.reading import ReadReport, read, rows_of
 from pairwright.recipes.data import longest_sequence
 from pairwright.recipes.display import Display, counter
@@ -26,9 +27,6 @@ from pairwright.tokens import trie
 from pairwright.tokens.chat import encode
 from pairwright.tokens.rules import RULES
 from pairwright.tokens.sequences import Example
-
-CPU_TOKENS, GPU_TOKENS = 4096, 32768
-"""Tokens in one pass. Nothing is kept for a backward pass, so a layer's activations of them are all that it takes."""
 
 Scores = Mapping[str, float | list[float]]
 """Columns that a row gets."""
