@@ -160,7 +160,7 @@ def main() -> None:
     else:
         names = ("pairwright", "torch", "transformers", "peft", "accelerate")
         result["versions"] = {name: version(name) for name in names}
-        result["cases"] = {c.name: {path: run(args.folder, c, settings, path) for path in PATHS} for c in cases}
+        result["cases"] = {c.name: {path: run(args.folder, c, settings, path) for path in c.paths} for c in cases}
     args.out.write_text(json.dumps(result))
 
 
