@@ -1,4 +1,4 @@
-"""Proximal policy optimisation on a model's own samples: raise tokens that did better than expected, a little at a time.
+"""Proximal policy optimisation on a model's own samples: tokens that did better than expected rise, a little at a time.
 
     loss = max(-A rho, -A clip(rho, 1 - e, 1 + e)),    rho = pi(token) / pi_old(token)
 
@@ -139,7 +139,7 @@ def gae(rewards: Tensor, values: Tensor, lengths: Tensor, gamma: float, gae_lamb
 
     By hand, gamma 1, lambda 0.5, rewards (0, 1), values (0.5, 0.25): d = (-0.25, 0.75), A = (0.125, 0.75).
     """
-    count, longest = rewards.shape
+    longest = rewards.shape[1]
     out = torch.zeros_like(rewards)
     later, following = torch.zeros_like(rewards[:, 0]), torch.zeros_like(rewards[:, 0])
     for t in range(longest - 1, -1, -1):
