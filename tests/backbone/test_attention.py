@@ -63,12 +63,10 @@ def test_the_batch_on_its_device():
     batch = to_device(BUILT, CPU, "segments")
     assert batch.ids.tolist() == [[3, 4, 5, 6, 8, 10, 11]]
     assert batch.position.tolist() == [[0, 1, 2, 3, 3, 0, 1]]
-    assert batch.source.tolist() == [2, 3, 2, 4, 6]
+    assert batch.at.tolist() == [2, 3, 2, 4, 6]
     # Only rows 2, 3, 4 and 6 predict something.
     assert batch.needed.tolist() == [2, 3, 4, 6]
-    assert batch.source_in_needed.tolist() == [0, 1, 0, 2, 3]
-    assert batch.target.tolist() == [6, 7, 8, 9, 12]
-    assert batch.lengths.tolist() == [2, 2, 1]
+    assert batch.at_in_needed.tolist() == [0, 1, 0, 2, 3]
     assert batch.longest == 4
 
 

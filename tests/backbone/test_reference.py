@@ -9,7 +9,7 @@ import torch
 
 from pairwright.backbone import reference
 from pairwright.backbone.policy import logprobs, sequence_sums
-from pairwright.backbone.reference import Cache, content_key, default_path, reference_sums
+from pairwright.backbone.reference import Cache, content_key, default_path, reference_sums, sum_key
 from pairwright.backbone.reference_live import cached_references, live_references
 from pairwright.errors import NonFiniteError, StorageError
 from pairwright.tokens import trie
@@ -56,6 +56,42 @@ def test_values_are_those_of_a_fresh_computation(cache):
     for e in some:
         for s in e.sequences:
             assert known[content_key(s, model)] == pytest.approx(fresh(model, s), abs=1e-5)
+
+
+def halved(sequence: TokenSequence) -> TokenSequence:
+    return dataclasses.replace(sequence, weights=np.full(len(sequence.ids), 0.5, np.float32))
+
+
+def test_weights_of_tokens_share_the_values_and_not_the_sum(cache):
+    """A weight of 0.5 on every token: half the sum, from values that are there already; both sums are known at once,
+    and policy and reference agree on them."""
+    model, some = backbone(), examples(3)
+    light = [dataclasses.replace(e, sequences=tuple(halved(s) for s in e.sequences)) for e in some]
+    whole, _ = reference_sums(model, batched(some), BUDGET, cache)
+    known, computed = reference_sums(model, batched([*some, *light]), BUDGET, cache)
+    assert computed == 0 and stored(cache) == 6 and len(known) == 12
+    for e, half in zip(some, light):
+        for s, h in zip(e.sequences, half.sequences):
+            assert known[sum_key(h, model)] == pytest.approx(known[sum_key(s, model)] / 2, abs=1e-9)
+            assert sum_key(s, model) == content_key(s, model) and known[sum_key(s, model)] == whole[sum_key(s, model)]
+    built = trie.build([some[0], *light])
+    model.model.eval()
+    sums = sequence_sums(logprobs(model, built), built).detach()
+    again = cached_references(model, known)([some[0], *light], built)
+    torch.testing.assert_close(sums, again, atol=1e-5, rtol=0)
+    assert sums[2].item() == pytest.approx(sums[0].item() / 2, abs=1e-5)
+
+
+def test_each_token_has_its_own_weight(cache):
+    """The values of a sequence times 0, 1, 2 ...: worked out beside the cache."""
+    model, (example,) = backbone(), examples(1, seed=4)
+    s = example.sequences[0]
+    ramp = dataclasses.replace(s, weights=np.arange(len(s.ids), dtype=np.float32))
+    known, _ = reference_sums(model, [[dataclasses.replace(example, sequences=(ramp,))]], BUDGET, cache)
+    where = np.flatnonzero(s.supervised)
+    assert known[sum_key(ramp, model)] == pytest.approx(
+        float((cache.get(content_key(s, model)) * where).sum()), abs=1e-5
+    )
 
 
 def test_by_hand(cache):

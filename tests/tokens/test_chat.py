@@ -15,6 +15,7 @@ from pairwright.records import Demonstration, Message, Preference, Source
 from pairwright.tokens import template
 from pairwright.tokens.chat import encode, prompt_ids
 from pairwright.tokens.rules import RULES
+from pairwright.tokens.sequences import Pair
 
 SOURCE = Source("pairs.jsonl", 7)
 
@@ -39,7 +40,7 @@ def test_pair_of_strings(word_level, shown):
     chosen, rejected = example.sequences
     assert shown(tokenizer, chosen) == "Human: Hi Assistant:« yes»«</s>»"
     assert shown(tokenizer, rejected) == "Human: Hi Assistant:« no»« no»«</s>»"
-    assert (example.source, example.weight, example.margin) == (SOURCE, 0.5, 2.0)
+    assert (example.source, example.weight, example.pairs) == (SOURCE, 0.5, (Pair(0, 1, None, 2.0),))
     assert encoded.counts == {"eos_appended": 1}
     assert tokenizer.decode(prompt_ids(record, tokenizer, None, 100)) == "Human: Hi Assistant:"
 

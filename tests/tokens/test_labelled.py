@@ -7,7 +7,7 @@ from tests.tiny import examples, tokens
 from pairwright.errors import DataError
 from pairwright.records import Source
 from pairwright.tokens.labelled import from_pairs, partners, with_mismatched
-from pairwright.tokens.sequences import Example
+from pairwright.tokens.sequences import Example, Pair
 
 HERE = Source("made.jsonl", 1)
 
@@ -17,7 +17,9 @@ def one(prompt: list[int], answer: list[int], label: float = 1.0) -> Example:
 
 
 def test_a_pair_makes_a_good_and_a_bad_answer():
-    pair = Example((tokens([1, 2], [3]), tokens([1, 2], [4, 5])), HERE, weight=2.0, label=0.6, scores=(1.0, 2.0))
+    pair = Example(
+        (tokens([1, 2], [3]), tokens([1, 2], [4, 5])), HERE, weight=2.0, pairs=(Pair(0, 1, 0.6),), scores=(1.0, 2.0)
+    )
     good, bad = from_pairs([pair])
     assert (good.sequences, bad.sequences) == ((pair.sequences[0],), (pair.sequences[1],))
     assert (good.label, bad.label) == (1.0, 0.0)

@@ -11,7 +11,7 @@ from pairwright.objectives import dpo, hinge, ipo, kto, r_dpo, robust, rpo, sft
 from pairwright.objectives.inputs import Pairs
 from pairwright.records import Source
 from pairwright.tokens.labelled import with_mismatched
-from pairwright.tokens.sequences import Example
+from pairwright.tokens.sequences import Example, Pair
 from pairwright.training.forwards import Objective, forward, log_ratio_sum, pair_losses, passes
 
 TOKEN = 4.110874
@@ -92,7 +92,7 @@ def test_added_likelihood_pulls_the_chosen_answer_up():
 
 
 def soft(example: Example, label: float) -> Example:
-    return replace(example, label=label)
+    return replace(example, pairs=(Pair(0, 1, label),))
 
 
 @pytest.mark.parametrize(

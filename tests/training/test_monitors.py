@@ -13,8 +13,8 @@ def test_pairs():
     sums = pair_metrics(
         chosen=T([-4.0, -6.0, -8.0]),
         rejected=T([-5.0, -7.0, -9.0]),
-        chosen_tokens=T([2, 3, 4]),
-        rejected_tokens=T([10, 20, 30]),
+        share=T([1.0, 1.0, 1.0]),
+        tokens=T([2, 10, 3, 20, 4, 30]),
         rewards=(T([1.0, 0.5, 0.25]), T([-2.0, 1.0, 0.25])),
     )
     assert {name: value.item() for name, value in sums.items()} == {
@@ -38,14 +38,37 @@ def test_pairs():
     }
 
 
+def test_a_pairs_share():
+    """A ranking of three answers, two of whose pairs are right, and a pair that is wrong: 2/3 of one example and 0 of
+    the other, 1/3 on average."""
+    third = 1 / 3
+    sums = pair_metrics(
+        chosen=T([-3.0, -3.0, -6.0, -5.0]),
+        rejected=T([-6.0, -9.0, -9.0, -7.0]),
+        share=T([third, third, third, 1.0]),
+        tokens=T([2, 3, 4, 5, 6]),
+        rewards=(T([2.0, 2.0, 0.0, 0.0]), T([0.0, 1.0, 1.0, 4.0])),
+    )
+    step = per_example({name: value.item() for name, value in sums.items()}, 2)
+    assert step == {
+        "logps/chosen": pytest.approx(-4.5),  # (4 + 5) / 2
+        "logps/rejected": pytest.approx(-7.5),  # (8 + 7) / 2
+        "num_tokens": 20,
+        "rewards/chosen": pytest.approx(2 / 3),
+        "rewards/rejected": pytest.approx(7 / 3),
+        "rewards/margins": pytest.approx(-5 / 3),
+        "rewards/accuracies": pytest.approx(1 / 3),
+    }
+
+
 def test_pairs_without_rewards():
-    sums = pair_metrics(T([-4.0]), T([-5.0]), T([2]), T([3]), None)
+    sums = pair_metrics(T([-4.0]), T([-5.0]), T([1.0]), T([2, 3]), None)
     assert sorted(sums) == ["logps/chosen", "logps/rejected", "num_tokens"]
 
 
 def test_at_the_start_every_margin_is_0_and_accuracy_a_half():
     zero = torch.zeros(4)
-    sums = pair_metrics(zero, zero, zero.int(), zero.int(), (zero, zero))
+    sums = pair_metrics(zero, zero, zero + 1, zero.int(), (zero, zero))
     assert sums["rewards/accuracies"].item() / 4 == 0.5
 
 
@@ -87,7 +110,7 @@ def test_answers():
 def test_nothing_carries_a_gradient():
     leaf = T([-4.0]).requires_grad_()
     labelled = labelled_metrics(leaf, T([2]), T([True]), leaf.detach(), T([0.0]))
-    for sums in (pair_metrics(leaf, leaf, T([2]), T([3]), None), answer_metrics(leaf, T([2])), labelled):
+    for sums in (pair_metrics(leaf, leaf, T([1.0]), T([2, 3]), None), answer_metrics(leaf, T([2])), labelled):
         assert not any(value.requires_grad for value in sums.values())
 
 

@@ -61,18 +61,12 @@ class TrieBatch:
     """(1, N) position of each token in its own conversation."""
     end: Tensor
     """(N,) index just past each token's subtree."""
-    source: Tensor
-    """(S,) where the hidden state stands that predicts each scored token."""
+    at: Tensor
+    """(n,) indices of the tokens whose last hidden state is asked for; may repeat."""
     needed: Tensor
-    """(R,) the distinct values of `source`, rising: the only rows whose last hidden state is used."""
-    source_in_needed: Tensor
-    """(S,) index into `needed` of each scored token's source."""
-    target: Tensor
-    """(S,) id of each scored token."""
-    sequence: Tensor
-    """(S,) sequence of each scored token."""
-    lengths: Tensor
-    """(Q,) scored tokens of each sequence."""
+    """(R,) the distinct values of `at`, rising: the only rows whose last hidden state is used."""
+    at_in_needed: Tensor
+    """(n,) index into `needed` of each of them."""
     blocks: tuple[Block, ...]
     backend: Backend
     longest: int
@@ -81,20 +75,19 @@ class TrieBatch:
     """Masks and index lists, made when a layer first asks for them."""
 
 
-def to_device(trie: Trie, device: torch.device, backend: Backend) -> TrieBatch:
+def to_device(trie: Trie, device: torch.device, backend: Backend, at: np.ndarray | None = None) -> TrieBatch:
+    """`at`: (n,) the tokens whose last hidden state is wanted; default those that predict a scored token."""
     put = lambda array: torch.from_numpy(array).to(device, non_blocking=True)  # noqa: E731
     one_call_per_segment = backend == "varlen"
-    needed, source_in_needed = np.unique(trie.source, return_inverse=True)
+    at = trie.source if at is None else at
+    needed, at_in_needed = np.unique(at, return_inverse=True)
     return TrieBatch(
         ids=put(trie.ids)[None],
         position=put(trie.position)[None],
         end=put(trie.end),
-        source=put(trie.source),
+        at=put(at),
         needed=put(needed),
-        source_in_needed=put(source_in_needed),
-        target=put(trie.target),
-        sequence=put(trie.sequence),
-        lengths=put(trie.lengths()),
+        at_in_needed=put(at_in_needed),
         blocks=blocks_of(trie, limit=0 if one_call_per_segment else BLOCK_TOKENS),
         backend=backend,
         longest=int(trie.position.max(initial=0)) + 1,

@@ -1,9 +1,10 @@
 """A batch of token sequences -> log-probability of each scored token, by the trie path or the plain one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from peft import PeftModel
 from torch import Tensor
@@ -24,29 +25,34 @@ LARGEST = 20
 """A single token may differ by this many times the tolerance: an error in one sequence must not drown in the mean."""
 
 
-def logprobs(backbone: Backbone, trie: Trie) -> Tensor:
-    """(S,) float32 log-probabilities of the trie's scored tokens under the model as it is now."""
+def hidden_states(backbone: Backbone, trie: Trie, at: np.ndarray) -> Tensor:
+    """(n, H) last hidden states, after the final norm, of the tokens with the indices `at` (n,) in the trie. In the
+    weights' precision, under the adapter that is active now."""
     decoder = backbone.base.get_decoder()
     if backbone.backend == "rows":
-        hidden = row_hidden(decoder, trie, backbone.device)
-        target = torch.from_numpy(trie.target).to(backbone.device)
-    else:
-        batch = to_device(trie, backbone.device, backbone.backend)
-        hidden = decoder(
-            input_ids=batch.ids, position_ids=batch.position, trie=batch, use_cache=False
-        ).last_hidden_state[0]
-        # A fused last layer (fused.py) gives the needed rows only.
-        source = batch.source if len(hidden) == len(batch.end) else batch.source_in_needed
-        hidden, target = hidden.index_select(0, source), batch.target
-    return token_logprobs(hidden, head_of(backbone.base), target)
+        return row_hidden(decoder, trie, backbone.device, at)
+    batch = to_device(trie, backbone.device, backbone.backend, at)
+    hidden = decoder(input_ids=batch.ids, position_ids=batch.position, trie=batch, use_cache=False).last_hidden_state[0]
+    # A fused last layer (fused.py) gives the needed rows only.
+    return hidden.index_select(0, batch.at if len(hidden) == len(batch.end) else batch.at_in_needed)
+
+
+def logprobs(backbone: Backbone, trie: Trie) -> Tensor:
+    """(S,) float32 log-probabilities of the trie's scored tokens under the model as it is now."""
+    target = torch.from_numpy(trie.target).to(backbone.device, non_blocking=True)
+    return token_logprobs(hidden_states(backbone, trie, trie.source), head_of(backbone.base), target)
 
 
 def sequence_sums(token_values: Tensor, trie: Trie) -> Tensor:
-    """(Q,) sums of (S,) values over each sequence's scored tokens. Added up in float64, so that the order of the terms
-    does not matter: it is not fixed on CUDA, and the reference's sums come from elsewhere."""
+    """(Q,) sums of (S,) values over each sequence's scored tokens, by the tokens' weights where they have some. Added
+    up in float64, so that the order of the terms does not matter: it is not fixed on CUDA, and the reference's sums
+    come from elsewhere."""
     sequence = torch.from_numpy(trie.sequence).to(token_values.device)
     zeros = torch.zeros(trie.sequences, dtype=torch.float64, device=token_values.device)
-    return zeros.index_add(0, sequence, token_values.double()).to(token_values.dtype)
+    values = token_values.double()
+    if trie.weight is not None:
+        values = values * torch.from_numpy(trie.weight).to(token_values.device)
+    return zeros.index_add(0, sequence, values).to(token_values.dtype)
 
 
 def head_of(model: PreTrainedModel) -> Head:
@@ -81,31 +87,44 @@ def _other_adapter(model: Any, name: str) -> Iterator[None]:
         model.base_model.set_adapter(used)
 
 
-@torch.no_grad()
 def compare_paths(backbone: Backbone, trie: Trie) -> tuple[float, float]:
     """Mean and largest absolute difference of the scored tokens' log-probabilities between the fast path and the
     unmodified model, one sequence at a time.
 
     Raises ParityError above TOLERANCE, NonFiniteError where the unmodified model itself gives no number.
     """
+    return differences(
+        backbone,
+        lambda: logprobs(backbone, trie),
+        lambda: plain_logprobs(backbone.base, trie, backbone.device),
+        "log-probabilities differ by {mean:.2g} a token",
+    )
+
+
+@torch.no_grad()
+def differences(
+    backbone: Backbone, fast: Callable[[], Tensor], plain: Callable[[], Tensor], words: str
+) -> tuple[float, float]:
+    """Mean and largest absolute difference of what `fast` and `plain` (n,) compute without dropout, `plain` with the
+    model as transformers made it. `words` say in an error what differs. Raises as compare_paths does."""
     model = backbone.model
     model.eval()  # no dropout in either
-    fast = logprobs(backbone, trie)
+    found = fast()
     with plain_attention(backbone.base, backbone.plain):
-        plain = plain_logprobs(backbone.base, trie, backbone.device)
+        expected = plain()
     model.train()
-    if not bool(torch.isfinite(plain).all()):
+    if not bool(torch.isfinite(expected).all()):
         raise NonFiniteError(
             "the model gives NaN or infinity for the first batch, before any training: its weights are damaged, or too "
             f"large for {str(backbone.dtype).removeprefix('torch.')}"
         )
-    difference = (fast - plain).abs()
+    difference = (found - expected).abs()
     mean, largest = float(difference.mean()), float(difference.max())
     tolerance = TOLERANCE[backbone.dtype]
     if not (mean <= tolerance and largest <= LARGEST * tolerance):
         raise ParityError(
-            f"the fast path ({backbone.backend}) and the plain one disagree on the first batch: log-probabilities "
-            f"differ by {mean:.2g} a token (largest {largest:.2g}). "
+            f"the fast path ({backbone.backend}) and the plain one disagree on the first batch: "
+            f"{words.format(mean=mean)} (largest {largest:.2g}). "
             + ("" if backbone.backend == "rows" else "Train with --attention rows, and please ")
             + f"{'Please ' if backbone.backend == 'rows' else ''}report the model ({backbone.base.config.model_type})"
         )

@@ -86,6 +86,21 @@ def content_key(sequence: TokenSequence, backbone: Backbone) -> bytes:
     return digest.digest()
 
 
+def sum_key(sequence: TokenSequence, backbone: Backbone) -> bytes:
+    """The content key, with the weights where the sequence has some: the values do not depend on them, the sum does."""
+    key = content_key(sequence, backbone)
+    if sequence.weights is None:
+        return key
+    return hashlib.sha256(key + sequence.weights[sequence.supervised].astype("<f4").tobytes()).digest()
+
+
+def _sum(values: np.ndarray, sequence: TokenSequence) -> float:
+    """Over the (scored tokens,) values, by the sequence's weights."""
+    if sequence.weights is None:
+        return float(values.sum(dtype=np.float64))
+    return float((values.astype(np.float64) * sequence.weights[sequence.supervised]).sum())
+
+
 def reference_sums(
     backbone: Backbone,
     batches: Sequence[Sequence[Example]],
@@ -99,13 +114,14 @@ def reference_sums(
     tokens. One of which nothing is known yet is computed as it stands: how a matrix product rounds depends on its size,
     and so an untouched policy has log-ratios of exactly 0. What is missing of the others is batched anew.
 
-    Returns {content key: sum over the supervised tokens} and how many examples had to be computed.
+    Returns {sum_key: sum over the supervised tokens} and how many examples had to be computed.
     """
-    key_of = {id(s): content_key(s, backbone) for batch in batches for e in batch for s in e.sequences}
+    sequences = {id(s): s for batch in batches for e in batch for s in e.sequences}
+    key_of = {number: sum_key(s, backbone) for number, s in sequences.items()}
     known: dict[bytes, float] = {}
-    for key in key_of.values():
-        if key not in known and (value := cache.get(key)) is not None:
-            known[key] = float(value.sum(dtype=np.float64))
+    for number, s in sequences.items():
+        if key_of[number] not in known and (value := cache.get(content_key(s, backbone))) is not None:
+            known[key_of[number]] = _sum(value, s)
     missing = [[e for e in batch if any(key_of[id(s)] not in known for s in e.sequences)] for batch in batches]
     computed = sum(map(len, missing))
     if progress:
@@ -116,13 +132,12 @@ def reference_sums(
     rest.sort(key=lambda e: -max(len(s.ids) for s in e.sequences))
     backbone.model.eval()
     for batch in [*whole, *micro_batches(rest, tokens_per_batch)]:
-        values = _batch_values(backbone, batch)
-        sequences = [s for example in batch for s in example.sequences]
-        items = [(key_of[id(s)], value) for s, value in zip(sequences, values)]
+        computed_now = [s for example in batch for s in example.sequences]
+        items = [(content_key(s, backbone), value) for s, value in zip(computed_now, _batch_values(backbone, batch))]
         cache.put(items)
-        for key, value in items:
+        for s, (key, value) in zip(computed_now, items):
             kept = cache.get(key)  # another run's, where that was first: both go on with the same bits
-            known[key] = float((value if kept is None else kept).sum(dtype=np.float64))
+            known[key_of[id(s)]] = _sum(value if kept is None else kept, s)
         if progress:
             progress(len(batch))
     backbone.model.train()

@@ -10,7 +10,7 @@ from torch import Tensor
 from pairwright.backbone.adapters import REFERENCE
 from pairwright.backbone.load import Backbone
 from pairwright.backbone.policy import logprobs, reference_weights, sequence_sums
-from pairwright.backbone.reference import content_key
+from pairwright.backbone.reference import sum_key
 from pairwright.tokens.sequences import Example
 from pairwright.tokens.trie import Trie
 
@@ -21,7 +21,7 @@ def cached_references(backbone: Backbone, known: dict[bytes, float]) -> Referenc
     """Look each sequence up by its content."""
 
     def references(examples: Sequence[Example], built: Trie) -> Tensor:
-        values = [known[content_key(s, backbone)] for e in examples for s in e.sequences]
+        values = [known[sum_key(s, backbone)] for e in examples for s in e.sequences]
         return torch.tensor(values, dtype=torch.float32, device=backbone.device)
 
     return references

@@ -7,6 +7,7 @@ the yardstick that the first batch of every run is compared with.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -43,13 +44,16 @@ def plain_implementation(model: PreTrainedModel) -> str:
     return "eager" if getattr(config, "attn_logit_softcapping", None) else config._attn_implementation
 
 
-def row_hidden(decoder: torch.nn.Module, trie: Trie, device: torch.device) -> Tensor:
-    """(S, H) hidden states that predict the trie's scored tokens, from one right-padded row per sequence."""
+def row_hidden(decoder: torch.nn.Module, trie: Trie, device: torch.device, at: np.ndarray) -> Tensor:
+    """(n, H) hidden states of the tokens with the indices `at` (n,), from one right-padded row per sequence."""
     ids = [torch.from_numpy(trie.ids[path]) for path in trie.paths]
     padded = pad_sequence(ids, batch_first=True).to(device)
     mask = pad_sequence([torch.ones_like(i) for i in ids], batch_first=True).to(device)
     hidden = decoder(input_ids=padded, attention_mask=mask, use_cache=False).last_hidden_state
-    row, column = torch.from_numpy(trie.sequence), torch.from_numpy(trie.position[trie.source])
+    owner = np.empty(len(trie), np.int64)
+    for number, path in enumerate(trie.paths):
+        owner[path] = number  # a shared token has the same hidden state in each of its sequences
+    row, column = torch.from_numpy(owner[at]), torch.from_numpy(trie.position[at])
     return hidden[row.to(device), column.to(device)]
 
 

@@ -276,11 +276,11 @@ def _fingerprint(config: TrainConfig, backbone: Backbone, data: Data, steps: int
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in FREE_TO_CHANGE}
     digest = hashlib.sha256()
     for example in (*data.train, *data.held_out):
-        digest.update(f"{example.weight} {example.margin}".encode())
-        if example.label is not None or example.scores is not None:
-            digest.update(f" {example.label} {example.scores}".encode())
+        known = (example.weight, example.label, example.scores, example.counts_as, *map(tuple, example.pairs))
+        digest.update(repr(known).encode())
         for s in example.sequences:
             digest.update(s.ids.tobytes() + s.supervised.tobytes())
+            digest.update(b"" if s.weights is None else s.weights.tobytes())
     return {
         **settings,
         "steps": steps,

@@ -32,13 +32,14 @@ def step_indices(step: int, examples: int, per_step: int, seed: int, labels: np.
     return order[within * per_step : (within + 1) * per_step]
 
 
-def micro_batches(examples: Sequence[Example], tokens: int) -> list[list[Example]]:
+def micro_batches(examples: Sequence[Example], tokens: int, *, with_last: bool = False) -> list[list[Example]]:
     """Cut a step's examples, in order, into runs of at most `tokens` trie tokens (an example longer than that stands
-    alone). Counted per example; a prefix shared between examples only makes a batch smaller."""
+    alone). Counted per example; a prefix shared between examples only makes a batch smaller. `with_last` as the trie
+    will be built."""
     batches: list[list[Example]] = []
     room = 0
     for example in examples:
-        needed = trie.size([example])
+        needed = trie.size([example], with_last=with_last)
         if not batches or needed > room:
             batches.append([])
             room = tokens

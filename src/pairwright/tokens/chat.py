@@ -22,7 +22,7 @@ from pairwright.records import Preference, Rating, Record, Source
 from pairwright.tokens import check, special, template
 from pairwright.tokens.assemble import TOO_LONG, Batch, Tokens, assemble
 from pairwright.tokens.rules import RULES, Unusable
-from pairwright.tokens.sequences import Example, TokenSequence
+from pairwright.tokens.sequences import Example, Pair, TokenSequence
 from pairwright.tokens.truncate import Conversation, part, shorten
 from pairwright.tokens.turns import Draft, Style, from_messages, from_strings, prompt_text
 
@@ -181,7 +181,8 @@ def _example(record: Record, sequences: tuple[TokenSequence, ...]) -> Example:
         return Example(sequences, record.source, record.weight)
     one, other = record.score_chosen, record.score_rejected
     scores = None if one is None or other is None else (one, other)
-    return Example(sequences, record.source, record.weight, record.margin, record.label, scores)
+    pairs = (Pair(0, 1, record.label, record.margin),)
+    return Example(sequences, record.source, record.weight, pairs, scores=scores)
 
 
 def _notes(records: Sequence[Record], examples: Sequence[Example], style: Style, counts: dict[str, int]) -> list[str]:

@@ -18,8 +18,9 @@ def from_pairs(examples: Sequence[Example]) -> list[Example]:
     for example in examples:
         if len(example.sequences) == 1:
             out.append(example)
-        else:
-            sides = zip(example.sequences, (1.0, 0.0))
+            continue
+        for pair in example.pairs:
+            sides = zip((example.sequences[pair.better], example.sequences[pair.worse]), (1.0, 0.0))
             out += [Example((side,), example.source, example.weight, label=label) for side, label in sides]
     return out
 

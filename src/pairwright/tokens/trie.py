@@ -6,7 +6,7 @@ Token i may attend to token j exactly when j <= i < end[j]: j is i itself or one
 whole mask, for pairs, rankings, samples, steps and several conversations packed in one row, without padding.
 
 Left out: a sequence's tokens from its last supervised one on. Nothing is predicted from them, so their hidden
-states are never needed.
+states are never needed; unless the sequence itself is scored, where it ends (`with_last`).
 
 Legend: N tokens in the row, S scored tokens, Q sequences. numpy only; backbone/attention.py moves it to a device.
 """
@@ -49,6 +49,8 @@ class Trie:
     """(S,) int64 id of the scored token."""
     sequence: np.ndarray
     """(S,) int64 index of the sequence that the scored token belongs to."""
+    weight: np.ndarray | None
+    """(S,) float32 what the scored token's log-probability is multiplied by in its sequence's sum; None for 1."""
     sequences: int
     """Q; a sequence's log-probability is the sum over its own scored tokens."""
     segments: tuple[Segment, ...]
@@ -62,20 +64,28 @@ class Trie:
         """(Q,) number of scored tokens of each sequence."""
         return np.bincount(self.sequence, minlength=self.sequences)
 
+    def last(self) -> np.ndarray:
+        """(Q,) index of each sequence's last token: with `with_last`, the end of its answer."""
+        return np.array([path[-1] for path in self.paths], dtype=np.int64)
 
-def build(examples: Sequence[Example]) -> Trie:
-    """The trie of all sequences of `examples`, numbered in order: those of the first example, then the second's."""
+
+def build(examples: Sequence[Example], *, with_last: bool = False) -> Trie:
+    """The trie of all sequences of `examples`, numbered in order: those of the first example, then the second's.
+
+    `with_last`: each sequence's last supervised token stands in it too, the end of its answer, which a scalar head
+    reads.
+    """
     sequences = [s for example in examples for s in example.sequences]
-    inputs = [s.ids[: _last_supervised(s)] for s in sequences]
+    inputs = [s.ids[: _last_supervised(s) + with_last] for s in sequences]
     builder = _Builder(inputs)
     for group in _groups(examples, inputs):
         builder.add(group, offset=0, parent=-1, path=[])
     return builder.finish(sequences)
 
 
-def size(examples: Sequence[Example]) -> int:
+def size(examples: Sequence[Example], *, with_last: bool = False) -> int:
     """N of the trie of `examples`: the tokens that a forward pass over them computes."""
-    return len(build(examples))
+    return len(build(examples, with_last=with_last))
 
 
 def _last_supervised(sequence: TokenSequence) -> int:
@@ -104,6 +114,13 @@ def _groups(examples: Sequence[Example], inputs: Sequence[np.ndarray]) -> list[l
         key = inputs[own[0]][:MIN_SHARED].tobytes() if shared else number
         groups.setdefault(key, []).extend(own)
     return list(groups.values())
+
+
+def _weights(sequences: Sequence[TokenSequence], scored: Sequence[np.ndarray]) -> np.ndarray | None:
+    if all(s.weights is None for s in sequences):
+        return None
+    ones = (np.ones(len(t), np.float32) if s.weights is None else s.weights[t] for s, t in zip(sequences, scored))
+    return np.concatenate([np.empty(0, np.float32), *ones])
 
 
 class _Builder:
@@ -152,6 +169,7 @@ class _Builder:
             source=np.concatenate([empty, *(path[t - 1] for path, t in zip(self.paths, scored))]),
             target=np.concatenate([empty, *(s.ids[t] for s, t in zip(sequences, scored))]),
             sequence=np.repeat(np.arange(len(sequences)), [len(t) for t in scored]),
+            weight=_weights(sequences, scored),
             sequences=len(sequences),
             segments=tuple(self.segments),
             paths=tuple(self.paths),

@@ -14,8 +14,9 @@ from pairwright.backbone.policy import logprobs, sequence_sums
 from pairwright.objectives.inputs import Answers, Labelled, Pairs
 from pairwright.tokens import trie
 from pairwright.tokens.labelled import partners
-from pairwright.tokens.sequences import Example
+from pairwright.tokens.sequences import Example, count
 from pairwright.tokens.trie import Trie
+from pairwright.training.comparisons import compared
 from pairwright.training.monitors import answer_metrics, labelled_metrics, pair_metrics
 from pairwright.training.step import Forward
 
@@ -52,7 +53,7 @@ class Objective:
         """What a step over `examples` divides its summed loss by."""
         if self.per_token:
             return float(sum(int(s.supervised.sum()) for e in examples for s in e.sequences))
-        return float(len(examples))
+        return float(count(examples))
 
 
 def forward(
@@ -117,25 +118,27 @@ def _labelled(
 def _pairs(
     objective: Objective, sums: Tensor, tokens: Tensor, reference: Tensor | None, batch: Sequence[Example]
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    ratings = _ratings(batch, sums.device)
+    """(n,) losses and the metrics of the pairs that the examples compare."""
+    found = compared(batch, sums.device)
+    rating_chosen, rating_rejected = found.ratings(batch)
     pairs = Pairs(
-        chosen=sums[0::2],
-        rejected=sums[1::2],
-        chosen_tokens=tokens[0::2],
-        rejected_tokens=tokens[1::2],
-        ref_chosen=None if reference is None else reference[0::2],
-        ref_rejected=None if reference is None else reference[1::2],
-        rating_chosen=None if ratings is None else ratings[:, 0],
-        rating_rejected=None if ratings is None else ratings[:, 1],
+        chosen=sums[found.better],
+        rejected=sums[found.worse],
+        chosen_tokens=tokens[found.better],
+        rejected_tokens=tokens[found.worse],
+        ref_chosen=None if reference is None else reference[found.better],
+        ref_rejected=None if reference is None else reference[found.worse],
+        rating_chosen=rating_chosen,
+        rating_rejected=rating_rejected,
     )
     rewards = objective.module.rewards(pairs, objective.options) if hasattr(objective.module, "rewards") else None
-    metrics = pair_metrics(pairs.chosen, pairs.rejected, pairs.chosen_tokens, pairs.rejected_tokens, rewards)
-    return pair_losses(objective, pairs, _labels(batch, sums.device)), metrics
+    metrics = pair_metrics(pairs.chosen, pairs.rejected, found.share, tokens, rewards)
+    return found.per_example(pair_losses(objective, pairs, found.label)), metrics
 
 
 def pair_losses(objective: Objective, pairs: Pairs, label: Tensor | None) -> Tensor:
-    """(N,) losses of pairs, the added likelihood among them. Where the better answer is known with a probability only,
-    the expected loss: label * loss(w, l) + (1 - label) * loss(l, w). `label` is (N,), None where all are sure.
+    """(P,) losses of pairs, the added likelihood among them. Where the better answer is known with a probability only,
+    the expected loss: label * loss(w, l) + (1 - label) * loss(l, w). `label` is (P,), None where all are sure.
 
     By hand: losses 0.313262 and 1.313262 of the two orders, label 0.75: 0.563262.
     """
@@ -147,17 +150,3 @@ def pair_losses(objective: Objective, pairs: Pairs, label: Tensor | None) -> Ten
         return losses
 
     return of(pairs) if label is None else label * of(pairs) + (1 - label) * of(pairs.swapped())
-
-
-def _labels(batch: Sequence[Example], device: torch.device) -> Tensor | None:
-    """(N,) float32 probability that the chosen answer is the better one; None where no example says it."""
-    if all(example.label is None for example in batch):
-        return None
-    labels = [1.0 if example.label is None else example.label for example in batch]
-    return torch.tensor(labels, dtype=torch.float32, device=device)
-
-
-def _ratings(batch: Sequence[Example], device: torch.device) -> Tensor | None:
-    """(N, 2) float32 ratings of the chosen and the rejected answers; None where an example has none."""
-    scores = [example.scores for example in batch]
-    return None if None in scores else torch.tensor(scores, dtype=torch.float32, device=device)

@@ -1,7 +1,7 @@
 """Each logged metric, defined once. docs/metrics.md explains them to people.
 
-Functions return sums over examples; the loop divides by the number of examples of the whole step. Means therefore do
-not depend on how a step was cut.
+Functions return sums over examples; the loop divides by the number of examples of the whole step (a ranking counts as
+one: tokens/sequences.py). Means therefore do not depend on how a step was cut.
 """
 
 from torch import Tensor
@@ -13,24 +13,25 @@ WHOLE = ("loss", "grad_norm")
 def pair_metrics(
     chosen: Tensor,
     rejected: Tensor,
-    chosen_tokens: Tensor,
-    rejected_tokens: Tensor,
+    share: Tensor,
+    tokens: Tensor,
     rewards: tuple[Tensor, Tensor] | None,
 ) -> dict[str, Tensor]:
-    """Sums over the N pairs of (N,) log-probabilities and rewards.
+    """Sums over the P pairs of (P,) log-probabilities and rewards, by their (P,) share of an example; `tokens` is (Q,)
+    the supervised tokens of the batch's sequences, each of which may stand in several pairs.
 
     rewards/accuracies counts a tie as half: at the first step every margin is exactly 0, and "0% right" would be
     false.
     """
-    out = {"logps/chosen": chosen.detach().sum(), "logps/rejected": rejected.detach().sum()}
-    out["num_tokens"] = (chosen_tokens + rejected_tokens).sum()
+    out = {"logps/chosen": (chosen.detach() * share).sum(), "logps/rejected": (rejected.detach() * share).sum()}
+    out["num_tokens"] = tokens.sum()
     if rewards is not None:
         better, worse = rewards
         margin = better - worse
-        out["rewards/chosen"] = better.sum()
-        out["rewards/rejected"] = worse.sum()
-        out["rewards/margins"] = margin.sum()
-        out["rewards/accuracies"] = (margin > 0).sum() + 0.5 * (margin == 0).sum()
+        out["rewards/chosen"] = (better * share).sum()
+        out["rewards/rejected"] = (worse * share).sum()
+        out["rewards/margins"] = (margin * share).sum()
+        out["rewards/accuracies"] = (((margin > 0) + 0.5 * (margin == 0)) * share).sum()
     return out
 
 

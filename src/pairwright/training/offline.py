@@ -19,7 +19,7 @@ from pairwright.backbone.load import Backbone
 from pairwright.errors import CheckpointError, Interrupted
 from pairwright.tokens.batches import micro_batches, step_indices, steps_per_epoch
 from pairwright.tokens.labelled import partners
-from pairwright.tokens.sequences import Example
+from pairwright.tokens.sequences import Example, count
 from pairwright.training import checkpoints, step
 from pairwright.training.forwards import Objective, References, forward, log_ratio_sum
 from pairwright.training.logs import LineLog
@@ -200,7 +200,7 @@ class _Loop:
             learning_rate=rate,
             reduce=self.world.reduce,
         )
-        return {**per_example(sums, len(examples)), "learning_rate": rate}
+        return {**per_example(sums, count(examples)), "learning_rate": rate}
 
     def _work(self, examples: Sequence[Example]) -> tuple[list[list[Example]], Callable[[Sequence[Example]], Forward]]:
         """This process's micro-batches, and what to do with each. One that got no example computes the first one for
@@ -250,7 +250,7 @@ class _Loop:
             numbers = self.world.reduce(numbers)
         found = dict(zip(names, numbers.tolist()))
         found["loss"] /= self.objective.total(examples)
-        return {f"eval_{name}": value for name, value in per_example(found, len(examples)).items()}
+        return {f"eval_{name}": value for name, value in per_example(found, count(examples)).items()}
 
 
 def snapshot(optimiser: step.Optimiser) -> dict[str, dict[str, Tensor]]:
