@@ -3,13 +3,21 @@
 Left out: anything that peft does itself. Errors of peft and of the files become ModelError or ConfigError here.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import (
+    LoraConfig,
+    PeftConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 from transformers.utils.peft_utils import find_adapter_config_file
@@ -81,7 +89,7 @@ def read(model: PreTrainedModel, name: str) -> PeftModel:
     return adapted
 
 
-def make(model: PreTrainedModel, lora: LoraSettings) -> PeftModel:
+def make(model: PreTrainedModel, lora: LoraSettings, adapter: str = POLICY) -> PeftModel:
     """`model` with a new adapter that changes nothing yet. Raises ConfigError for layers that there are not."""
     targets: str | list[str] = lora.targets
     if lora.targets != "all-linear":
@@ -91,9 +99,18 @@ def make(model: PreTrainedModel, lora: LoraSettings) -> PeftModel:
         r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type="CAUSAL_LM"
     )
     try:
-        return get_peft_model(model, settings, adapter_name=POLICY)
+        return get_peft_model(model, settings, adapter_name=adapter)
     except ValueError as error:
         raise ConfigError(f"--lora-targets {lora.targets}: {first_line(error)}") from error
+
+
+def copy(model: PeftModel, source: str, target: str) -> None:
+    """A new frozen adapter `target` with the weights that `source` has now."""
+    model.add_adapter(target, deepcopy(model.peft_config[source]))
+    set_peft_model_state_dict(model, get_peft_model_state_dict(model, adapter_name=source), adapter_name=target)
+    for name, parameter in model.named_parameters():
+        if f".{target}." in name:
+            parameter.requires_grad = False
 
 
 def _check_targets(model: PreTrainedModel, targets: list[str]) -> None:
