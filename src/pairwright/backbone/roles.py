@@ -28,10 +28,11 @@ from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
-from pairwright.backbone import adapters, heads
+from pairwright.backbone import adapters, heads, reward_files
 from pairwright.backbone.adapters import POLICY, REFERENCE, LoraSettings
 from pairwright.backbone.load import Backbone
 from pairwright.backbone.policy import logprobs
+from pairwright.errors import ModelError
 from pairwright.tokens.trie import Trie
 
 VALUE = "value"
@@ -58,7 +59,8 @@ class Roles:
     def value_parameters(self) -> dict[str, torch.nn.Parameter]:
         """The value role's adapter and head, by name."""
         assert self.value_head is not None
-        return {**_of_adapter(self.frozen.model, VALUE), f"{VALUE}.weight": self.value_head.weight}
+        head: Any = self.value_head.weight
+        return {**_of_adapter(self.frozen.model, VALUE), f"{VALUE}.weight": head}
 
     @contextmanager
     def value(self) -> Iterator[None]:
@@ -117,6 +119,20 @@ def make(backbone: Backbone, lora: LoraSettings, *, value: bool, reward: Path | 
 
 def _frozen_copy(backbone: Backbone) -> Any:
     return copy.deepcopy(backbone.model).requires_grad_(False)
+
+
+def _add_reward(frozen: Backbone, folder: Path) -> torch.nn.Linear:
+    """The reward adapter in `frozen`; returns the head. Raises ModelError where `folder` is no reward model."""
+    weight = reward_files.read_head(str(folder), heads.hidden_size(frozen))
+    if weight is None:
+        raise ModelError(
+            f"{folder} is no reward model: it has no {reward_files.KEY}. `pairwright train reward` makes one"
+        )
+    frozen.model = adapters.add(frozen.model, str(folder), REWARD)
+    head = heads.new_head(heads.hidden_size(frozen), seed=0, std=0).to(frozen.device).requires_grad_(False)
+    with torch.no_grad():
+        head.weight.copy_(weight)
+    return head
 
 
 def _add_value(frozen: Backbone, lora: LoraSettings, reward_head: torch.nn.Linear | None) -> torch.nn.Linear:

@@ -69,37 +69,70 @@ def update(
     ]
     planned = [batches for each in passes for batches in each]
     for number, batches in enumerate(planned):
-        examples = [example for batch in batches for example in batch]
-        answers = sum(len(example.sequences) for example in examples)
-        tokens = sum(slices[id(e)].stop - slices[id(e)].start for e in examples)
-        units = tokens if objective.module.UNIT == "token" else answers
-        deviations: list[Tensor] = []
-        found = step.take(
-            learners.policy_optimiser,
-            learners.policy,
+        found, units, deviation = _one_step(
+            roles,
+            objective,
+            learners,
+            _Data(rollout, targets, slices, temperature),
             batches,
-            lambda batch: _policy(roles, objective, rollout, targets, slices, batch, temperature, deviations),
-            total=float(tokens if objective.per_token else answers),
-            learning_rate=learning_rate,
+            learning_rate,
+            value_learning_rate,
         )
         if number == 0:
-            tally.first_ratio = float(torch.stack(deviations).max())
-        if learners.value_optimiser is not None:
-            with roles.value():
-                value = step.take(
-                    learners.value_optimiser,
-                    learners.value,
-                    batches,
-                    lambda batch: _value(roles, objective, rollout, targets, slices, batch),
-                    total=float(tokens),
-                    learning_rate=value_learning_rate,
-                )
-            found |= {"value_loss": value["loss"], "value_grad_norm": value["grad_norm"]}
-            found |= {"value_clip_fraction": value["value_clip_fraction"]}
-            found["tokens_computed"] += value["tokens_computed"]
+            tally.first_ratio = deviation
         _add(tally, found, units)
         progress(number + 1, len(planned))
     return _means(tally)
+
+
+@dataclass(frozen=True)
+class _Data:
+    rollout: Rollout
+    targets: Targets
+    slices: dict[int, slice]
+    temperature: float
+
+    def of(self, values: Tensor, batch: Sequence[Example]) -> Tensor:
+        """The batch's part of (S,) values of the rollout."""
+        return torch.cat([values[self.slices[id(example)]] for example in batch])
+
+
+def _one_step(
+    roles: Roles,
+    objective: Objective,
+    learners: Learners,
+    data: _Data,
+    batches: Sequence[Sequence[Example]],
+    learning_rate: float,
+    value_learning_rate: float,
+) -> tuple[dict[str, float], int, float]:
+    """A step of the policy and one of the value role; metrics, the units that they are over, largest |rho - 1|."""
+    examples = [example for batch in batches for example in batch]
+    answers = sum(len(example.sequences) for example in examples)
+    tokens = sum(data.slices[id(e)].stop - data.slices[id(e)].start for e in examples)
+    deviations: list[Tensor] = []
+    found = step.take(
+        learners.policy_optimiser,
+        learners.policy,
+        batches,
+        lambda batch: _policy(roles, objective, data, batch, deviations),
+        total=float(tokens if objective.per_token else answers),
+        learning_rate=learning_rate,
+    )
+    if learners.value_optimiser is not None:
+        with roles.value():
+            value = step.take(
+                learners.value_optimiser,
+                learners.value,
+                batches,
+                lambda batch: _value(roles, objective, data, batch),
+                total=float(tokens),
+                learning_rate=value_learning_rate,
+            )
+        found |= {"value_loss": value["loss"], "value_grad_norm": value["grad_norm"]}
+        found["value_clip_fraction"] = value["value_clip_fraction"]
+        found["tokens_computed"] += value["tokens_computed"]
+    return found, tokens if objective.module.UNIT == "token" else answers, float(torch.stack(deviations).max())
 
 
 OVER_STEPS = ("loss", "grad_norm", "value_loss", "value_grad_norm", "skipped")
@@ -121,18 +154,12 @@ def _means(tally: Tally) -> dict[str, float]:
 
 
 def _policy(
-    roles: Roles,
-    objective: Objective,
-    rollout: Rollout,
-    targets: Targets,
-    slices: dict[int, slice],
-    batch: Sequence[Example],
-    temperature: float,
-    deviations: list[Tensor],
+    roles: Roles, objective: Objective, data: _Data, batch: Sequence[Example], deviations: list[Tensor]
 ) -> Forward:
     built = trie.build(batch)
-    new = roles.logprobs(built, temperature)
-    old, advantages, ref = (_of(x, slices, batch) for x in (rollout.logps, targets.advantages, rollout.ref_logps))
+    new = roles.logprobs(built, data.temperature)
+    wanted = (data.rollout.logps, data.targets.advantages, data.rollout.ref_logps)
+    old, advantages, ref = (data.of(values, batch) for values in wanted)
     lengths = torch.from_numpy(built.lengths()).to(new.device)
     if objective.module.UNIT == "answer":
         at_last = lengths.cumsum(0) - 1  # an answer's advantage stands at each of its tokens
@@ -153,28 +180,16 @@ def _policy(
     return Forward(losses, metrics, len(built))
 
 
-def _value(
-    roles: Roles,
-    objective: Objective,
-    rollout: Rollout,
-    targets: Targets,
-    slices: dict[int, slice],
-    batch: Sequence[Example],
-) -> Forward:
-    assert rollout.values is not None and targets.returns is not None
+def _value(roles: Roles, objective: Objective, data: _Data, batch: Sequence[Example]) -> Forward:
+    assert data.rollout.values is not None and data.targets.returns is not None
     built = trie.build(batch)
     values = roles.values(built)
-    old, returns = _of(rollout.values, slices, batch), _of(targets.returns, slices, batch)
+    old, returns = data.of(data.rollout.values, batch), data.of(data.targets.returns, batch)
     clip = objective.options.value_clip
     losses = ppo.value_loss(values, old, returns, clip)
     lengths = torch.from_numpy(built.lengths()).to(values.device)
     clipped = ((values.detach() - old).abs() > clip).sum()
     return Forward(_per_example(answer_sums(losses, lengths), batch), {"value_clip_fraction": clipped}, len(built))
-
-
-def _of(values: Tensor, slices: dict[int, slice], batch: Sequence[Example]) -> Tensor:
-    """The batch's part of (S,) values of a rollout."""
-    return torch.cat([values[slices[id(example)]] for example in batch])
 
 
 def _per_answer(losses: Tensor, lengths: Tensor, objective: Objective) -> Tensor:
