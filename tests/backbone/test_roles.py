@@ -21,7 +21,7 @@ def tensors(*models) -> dict[int, torch.Tensor]:
 
 
 def held(made: roles.Roles) -> dict[int, torch.Tensor]:
-    return tensors(made.policy.model, made.frozen.model, *(h for h in (made.value_head, made.reward_head) if h))
+    return tensors(made.policy.model, made.frozen.model, *(h for h in (made.value_head, *made.reward_heads) if h))
 
 
 def size(found: dict[int, torch.Tensor]) -> int:

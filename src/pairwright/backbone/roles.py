@@ -5,7 +5,8 @@
     reference   none, or a frozen copy of the one     the model's own
                 that training started from
     value       `value`, trained                      `value`: one number a token
-    reward      `reward`, frozen                      `reward`: one number an answer
+    reward      `reward`, frozen (further ones        one number an answer
+                `reward_1`, ...)
 
 All adapters lie in the layers of the same base, in full precision or 4 bits; taking another role switches which of them
 is active and copies nothing. Value and policy do not share an adapter: Hydra-RLHF (arXiv 2309.00754) found a shared one
@@ -17,10 +18,9 @@ Left out: reward models on another base (they are models of their own), and whic
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -48,7 +48,7 @@ class Roles:
     reference_adapter: str | None
     """The adapter of the reference; None for the base as it is."""
     value_head: torch.nn.Linear | None = None
-    reward_head: torch.nn.Linear | None = None
+    reward_heads: tuple[torch.nn.Linear, ...] = ()
 
     def policy_parameters(self) -> dict[str, torch.nn.Parameter]:
         """What the policy trains, by name."""
@@ -91,44 +91,47 @@ class Roles:
         return heads.scalars(self.frozen, trie, trie.source, self.value_head)
 
     @torch.no_grad()
-    def scores(self, trie: Trie) -> Tensor:
-        """(Q,) float32 the reward role's score of each sequence; `trie` is built `with_last`."""
-        assert self.reward_head is not None
-        with _adapter(self.frozen.model, REWARD, trained=False):
-            return heads.scores(self.frozen, trie, self.reward_head)
+    def scores(self, trie: Trie, which: int = 0) -> Tensor:
+        """(Q,) float32 a reward role's score of each sequence; `trie` is built `with_last`."""
+        with _adapter(self.frozen.model, _reward_name(which), trained=False):
+            return heads.scores(self.frozen, trie, self.reward_heads[which])
 
 
-def make(backbone: Backbone, lora: LoraSettings, *, value: bool, reward: Path | None = None) -> Roles:
+def make(backbone: Backbone, lora: LoraSettings, *, value: bool, rewards: Sequence[str] = ()) -> Roles:
     """The roles around a policy that was loaded for training.
 
-    `value`: whether there is a value role. Its adapter and head start as the reward's where there is one (InstructGPT,
-    2203.02155), else as the adapter that the policy continues, or new, with a head of 0. `reward`: the folder of a
-    reward model that is an adapter on this very base. `lora`: size of a new adapter.
+    `value`: whether there is a value role. Its adapter and head start as the first reward's where there is one
+    (InstructGPT, 2203.02155), else as the adapter that the policy continues, or new, with a head of 0. `rewards`:
+    folders of reward models that are adapters on this very base. `lora`: size of a new adapter. Raises ModelError.
     """
     frozen = dataclasses.replace(backbone, model=_frozen_copy(backbone)) if backbone.tuning == "full" else backbone
-    reward_head = None if reward is None else _add_reward(frozen, reward)
-    value_head = _add_value(frozen, lora, reward_head) if value else None
+    reward_heads = tuple(_add_reward(frozen, folder, _reward_name(i)) for i, folder in enumerate(rewards))
+    value_head = _add_value(frozen, lora, reward_heads[0] if rewards else None) if value else None
     reference = None
     if backbone.tuning != "full" and backbone.continued:
         adapters.copy(backbone.model, POLICY, REFERENCE)
         reference = REFERENCE
     if isinstance(frozen.model, PeftModel):
         _activate(frozen.model, *((POLICY, True) if frozen is backbone else (VALUE if value else REWARD, False)))
-    return Roles(backbone, frozen, reference, value_head, reward_head)
+    return Roles(backbone, frozen, reference, value_head, reward_heads)
 
 
 def _frozen_copy(backbone: Backbone) -> Any:
     return copy.deepcopy(backbone.model).requires_grad_(False)
 
 
-def _add_reward(frozen: Backbone, folder: Path) -> torch.nn.Linear:
-    """The reward adapter in `frozen`; returns the head. Raises ModelError where `folder` is no reward model."""
-    weight = reward_files.read_head(str(folder), heads.hidden_size(frozen))
+def _reward_name(which: int) -> str:
+    return REWARD if which == 0 else f"{REWARD}_{which}"
+
+
+def _add_reward(frozen: Backbone, folder: str, name: str) -> torch.nn.Linear:
+    """The reward adapter `name` in `frozen`; returns the head. Raises ModelError where `folder` is no reward model."""
+    weight = reward_files.read_head(folder, heads.hidden_size(frozen))
     if weight is None:
         raise ModelError(
             f"{folder} is no reward model: it has no {reward_files.KEY}. `pairwright train reward` makes one"
         )
-    frozen.model = adapters.add(frozen.model, str(folder), REWARD)
+    frozen.model = adapters.add(frozen.model, folder, name)
     head = heads.new_head(heads.hidden_size(frozen), seed=0, std=0).to(frozen.device).requires_grad_(False)
     with torch.no_grad():
         head.weight.copy_(weight)

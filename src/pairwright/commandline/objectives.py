@@ -18,6 +18,7 @@ DATA = {
     "pairs": "pairs",
     "labelled": "labelled answers or pairs",
     "answers": "demonstrations or pairs",
+    "sampled": "prompts and a reward",
 }
 """INPUT -> the data that is read for it (docs/data-formats.md); reading/recognition.py decides."""
 

@@ -163,7 +163,8 @@ def _policy(
     lengths = torch.from_numpy(built.lengths()).to(new.device)
     if objective.module.UNIT == "answer":
         at_last = lengths.cumsum(0) - 1  # an answer's advantage stands at each of its tokens
-        inputs = Sampled(*(answer_sums(x, lengths) for x in (new, old)), advantages[at_last], answer_sums(ref, lengths))
+        new, old, ref = (answer_sums(values, lengths) for values in (new, old, ref))
+        inputs = Sampled(new, old, advantages[at_last], ref)
     else:
         inputs = Sampled(new, old, advantages, ref)
     units: Tensor = objective.module.loss(inputs, objective.options)
