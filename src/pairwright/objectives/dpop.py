@@ -25,10 +25,11 @@ LEARNING_RATE = {"full": 5e-7, "lora": 5e-6, "qlora": 5e-6}
 class Options:
     beta: float = 0.3
     """How strongly the policy is held to the reference: the reward is beta times the log-ratio. Above 0. (As
-    implementations of 2402.13228 have it)"""
+    implementations of 2402.13228 have it; not confirmed in the paper.)"""
     penalty: float = 50.0
-    """Of a chosen answer that is less likely than under the reference, the paper's lambda. From 0, which is DPO. (The
-    paper's 50; the authors found 5 to 500 to make little difference.)"""
+    """Of a chosen answer that is less likely than under the reference, the paper's lambda. From 0, which is DPO. (As
+    implementations have it; not confirmed in the paper. The authors found 5 to 500 to make little difference:
+    abacusai/smaug, issue 2.)"""
 
     def __post_init__(self) -> None:
         if not 0 < self.beta < math.inf:

@@ -24,14 +24,15 @@ REDUCTION = "examples"
 LEARNING_RATE = {"full": 5e-7, "lora": 5e-6, "qlora": 5e-6}
 
 HIGHEST = 4 / 3
-"""Good answers together should weigh from 1 to this many times what bad ones do. (2402.01306)"""
+"""Good answers together should weigh from 1 to this many times what bad ones do. (2402.01306 as TRL and ms-swift quote
+it; its latest version has 3/2 in equation 9, by two published notes on it, and 4/3 lies within that.)"""
 
 
 @dataclass(frozen=True)
 class Options:
     beta: float = 0.1
-    """How strongly the policy is held to the reference: the reward is beta times the log-ratio. Above 0.
-    (2402.01306)"""
+    """How strongly the policy is held to the reference: the reward is beta times the log-ratio. Above 0. (The default
+    of the authors' code, ContextualAI/HALOs)"""
     desirable_weight: float | None = None
     """lambda_D, of good answers. Above 0. Default: from the numbers of good and bad answers, such that lambda_D times
     the good ones is 1 to 4/3 of lambda_U times the bad ones. (2402.01306)"""

@@ -2,8 +2,8 @@
 
     loss = [(1 - e) L(w, l) - e L(l, w)] / (1 - 2e),   L(w, l) = -log s(beta (d_w - d_l))
 
-Chowdhury, Kini and Natarajan 2024 (arXiv 2403.00409), section 3.1. Averaged over labels of which a share e is flipped
-at random, it is the DPO loss of the labels as they were before. With e = 0 it is DPO.
+Chowdhury, Kini and Natarajan 2024 (arXiv 2403.00409), section 3.1 by TRL's index of papers. Averaged over labels of
+which a share e is flipped at random, it is the DPO loss of the labels as they were before. With e = 0 it is DPO.
 """
 
 import math
@@ -17,17 +17,18 @@ from pairwright.objectives.inputs import Pairs
 INPUT = "pairs"
 REFERENCE = True
 REDUCTION = "examples"
-# DPO's. The paper's 1e-3 is of GPT-2 with 1,000 steps.
+# DPO's. The paper's 1e-3 (its section B, by TRL's index of papers) is of GPT-2.
 LEARNING_RATE = {"full": 5e-7, "lora": 5e-6, "qlora": 5e-6}
 
 
 @dataclass(frozen=True)
 class Options:
     beta: float = 0.1
-    """How strongly the policy is held to the reference: the reward is beta times the log-ratio. Above 0. (2403.00409,
-    table 4)"""
+    """How strongly the policy is held to the reference: the reward is beta times the log-ratio. Above 0; the default is
+    DPO's. (TRL's index of papers has 0.01 for 2403.00409, section B; not confirmed in the paper.)"""
     flip_rate: float = 0.1
-    """e: share of the preferences that are the wrong way round, from 0 to below 0.5. (2403.00409, section 6)"""
+    """e: share of the preferences that are the wrong way round, from 0 to below 0.5. (2403.00409,
+    section 6, by TRL's index of papers)"""
 
     def __post_init__(self) -> None:
         if not 0 < self.beta < math.inf:

@@ -8,7 +8,8 @@
 
     D = d_w - d_l,   R = rating of y_w - rating of y_l,   KL between two coins with these chances of heads
 
-Regularised Preference Optimisation: Liu et al. 2024 (arXiv 2405.16436); the factor beta is in the authors' code.
+Regularised Preference Optimisation: Liu et al. 2024 (arXiv 2405.16436), values as in its appendix E.1 (by TRL's index
+of papers) and its authors' recipes; the factor beta is in their code.
 Iterative Reasoning Preference Optimisation: Pang et al. 2024 (2404.19733), eta is its alpha.
 Reward-aware Preference Optimisation: Nemotron-4 340B (2406.11704), and Sun et al. 2025 (2502.00203) on its distances.
 """

@@ -4,10 +4,8 @@ For each seed: demonstrations -> SFT; the SFT model answers each request four ti
 base, SFT and DPO answer the same unseen requests. Leaves evaluation.json, answers.jsonl, report.html and every run.
 """
 
-import itertools
 import json
 import platform
-import random
 import re
 import shutil
 import time
@@ -18,13 +16,13 @@ from typing import Any
 
 import torch
 from rich.table import Table
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pairwright import __version__, miniature
 from pairwright.errors import ConfigError
 from pairwright.evaluation.statistics import Interval, mean_interval
-from pairwright.feedback.sample import sample
-from pairwright.miniature import Answer, Labelled, Request
+from pairwright.feedback.sample import Sample
+from pairwright.miniature import Request
+from pairwright.recipes import stages
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.display import Display
 from pairwright.recipes.train import train
@@ -88,14 +86,14 @@ def demo(config: DemoConfig, display: Display | None = None) -> DemoResult:
     _clear(out)
     unseen = miniature.make_requests(config.unseen, seed=10_000, split="unseen")
     scores: dict[str, list[dict[str, float]]] = {stage: [] for stage in STAGES}
-    answers: dict[str, list[Answer]] = {}
+    answers: dict[str, list[Sample]] = {}
     for seed in range(config.seeds):
         display.say(f"seed {seed}: {seed + 1} of {config.seeds}")
         folder = out / f"seed-{seed}"
         models = {"base": miniature.BASE_MODEL, **_align(config, seed, folder, display)}
         for stage, path in models.items():
             with display.progress(f"  {stage}: answering {len(unseen)} unseen requests", 1) as advance:
-                given = _answer(path, unseen, 1, config.temperature, seed=20_000 + seed)
+                given = stages.answer(path, unseen, each=1, temperature=config.temperature, seed=20_000 + seed)
                 advance(1, {})
             found = [miniature.score(r, a[0].text, a[0].ended) for r, a in zip(unseen, given, strict=True)]
             scores[stage].append(miniature.mean_scores(found))
@@ -115,30 +113,23 @@ def _align(config: DemoConfig, seed: int, folder: Path, display: Display) -> dic
     """SFT and DPO for one seed; the folders of the two models."""
     brief = Display(brief=True, prefix="  SFT: ")
     folder.mkdir(parents=True)
-    requests = miniature.make_requests(config.demonstrations, seed=seed, split="train")
-    rows = miniature.demonstrations(requests, miniature.demonstrate(requests, seed=seed))
-    data = miniature.write(folder / "demonstrations.jsonl", rows)
-    common: dict[str, Any] = dict(tuning="full", pairs_per_step=16, seed=seed, keep_checkpoints=1, sample_prompts=3)
-    sft = train(
-        TrainConfig(
-            method="sft",
-            model=str(miniature.BASE_MODEL),
-            data=str(data),
-            out=str(folder / "sft"),
-            learning_rate=config.sft_learning_rate,
-            **common,
-        ),
-        brief,
+    sft = stages.imitate(
+        folder,
+        demonstrations=config.demonstrations,
+        learning_rate=config.sft_learning_rate,
+        seed=seed,
+        display=brief,
     )
     with display.progress("  SFT model answers, annotators choose", 1) as advance:
-        labelled = _compare(config, sft.model, seed)
+        pairs = stages.own_pairs(sft, asked=config.asked, seed=seed)
+        labelled = stages.compare(pairs, most=config.pairs, seed=seed)
         advance(1, {})
     data = miniature.write(folder / "preferences.jsonl", miniature.preferences(labelled))
     brief.prefix = "  DPO: "
     dpo = train(
         TrainConfig(
             method="dpo",
-            model=str(sft.model),
+            model=str(sft),
             data=str(data),
             out=str(folder / "dpo"),
             options={"beta": config.beta},
@@ -146,42 +137,13 @@ def _align(config: DemoConfig, seed: int, folder: Path, display: Display) -> dic
             nll_weight=config.nll_weight,
             epochs=2,
             eval_every=20,
-            **common,
+            seed=seed,
+            sample_prompts=3,
+            **stages.COMMON,
         ),
         brief,
     )
-    return {"sft": sft.model, "dpo": dpo.model}
-
-
-def _compare(config: DemoConfig, model: Path, seed: int) -> list[Labelled]:
-    """The model's own answers, four to a request, in pairs; kept are those on which all annotators agree."""
-    asked = miniature.make_requests(config.asked, seed=1000 + seed, split="train")
-    answers = _answer(model, asked, 4, 1.0, seed=seed)
-    pairs = [
-        pair
-        for request, own in zip(asked, answers, strict=True)
-        for two in itertools.combinations(own, 2)
-        for pair in miniature.make_pairs([request], [two])
-    ]
-    labelled = miniature.label(pairs, miniature.TEAM, seed=seed)
-    agreed = [each for each in labelled if len({vote.choice for vote in each.votes}) == 1]
-    random.Random(seed).shuffle(agreed)
-    return agreed[: config.pairs]
-
-
-def _answer(path: Path, requests: Sequence[Request], each: int, temperature: float, seed: int) -> list[list[Answer]]:
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    samples = sample(
-        model,
-        tokenizer,
-        [request.prompt for request in requests],
-        per_prompt=each,
-        temperature=temperature,
-        seed=seed,
-        max_new_tokens=64,
-    )
-    return [[Answer(s.text, s.ended) for s in group] for group in samples]
+    return {"sft": sft, "dpo": dpo.model}
 
 
 def _intervals(runs: Sequence[dict[str, float]]) -> dict[str, Interval]:
@@ -194,7 +156,7 @@ def _write(
     evaluation: dict[str, dict[str, Interval]],
     scores: dict[str, list[dict[str, float]]],
     unseen: Sequence[Request],
-    answers: dict[str, list[Answer]],
+    answers: dict[str, list[Sample]],
     seconds: float,
 ) -> None:
     about = {
