@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import pairwright.objectives
-from pairwright.objectives.inputs import Answers, Labelled, Pairs, Sampled
+from pairwright.objectives.inputs import Answers, Labelled, Pairs, Sampled, Scores
 
 FOLDER = Path(pairwright.objectives.__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "inputs"))
@@ -32,6 +32,7 @@ VARIANTS = {
         {"f_divergence": "alpha"},
     ),
     "ipo": ({"reduction": "sum"},),
+    "reward": ({"eta": 0.0},),
     "rpo": (
         {"variant": "iterative"},
         {"variant": "reward_aware", "distance": "squared"},
@@ -73,12 +74,17 @@ def sampled(reference: bool, dtype=torch.float32, spread: float = 5.0) -> Sample
     return Sampled(*(draw(seed, dtype, spread) for seed in (0, 1)), ADVANTAGES.to(dtype), draw(2, dtype, spread))
 
 
-MAKERS = {"pairs": pairs, "labelled": labelled, "answers": answers, "sampled": sampled}
+def scores(reference: bool, dtype=torch.float32, spread: float = 5.0) -> Scores:
+    return Scores(draw(0, dtype, spread) + 20, draw(1, dtype, spread) + 20, torch.linspace(0, 2, N, dtype=dtype))
+
+
+MAKERS = {"pairs": pairs, "labelled": labelled, "answers": answers, "sampled": sampled, "scores": scores}
 PULLED = {
     "pairs": (("chosen", -1), ("rejected", +1)),
     "labelled": (("logps", torch.where(LABEL, -1, +1)),),
     "answers": (("logps", -1),),
     "sampled": (("logps", torch.where(ADVANTAGES > 0, -1, +1)),),
+    "scores": (("chosen", -1), ("rejected", +1)),
 }
 """Fields with a gradient, and its sign: falling loss raises chosen, good and demonstrated answers, lowers rejected and
 bad ones."""
@@ -168,7 +174,8 @@ def test_the_gradient_pulls_the_right_way(module, options):
     """Where the policy ranks the answers wrongly or not at all, on both sides and for every example. (Where it ranks
     them right by far, an objective may rest or pull back.)"""
     for wrong_by in (0.0, 1.0, 30.0):
-        values = {name: torch.full((N,), -50.0) + sign * wrong_by for name, sign in PULLED[module.INPUT]}
+        start = 0.0 if module.INPUT == "scores" else -50.0  # scores are held around 0
+        values = {name: torch.full((N,), start) + sign * wrong_by for name, sign in PULLED[module.INPUT]}
         leaves = {name: value.requires_grad_() for name, value in values.items()}
         inputs = made(module)
         same = {name: torch.full((N,), 4) for name in tensors(inputs) if name.endswith("tokens")}

@@ -49,7 +49,14 @@ def test_preferences_give_their_prompts(tmp_path):
 
 
 def test_every_row_is_accounted_for(tmp_path):
-    rows = [{"prompt": "good?"}, "", "{", {"prompt": "  "}, {"prompt": [{"role": "assistant", "content": "x"}]}, {"a": 1}]
+    rows = [
+        {"prompt": "good?"},
+        "",
+        "{",
+        {"prompt": "  "},
+        {"prompt": [{"role": "assistant", "content": "x"}]},
+        {"a": 1},
+    ]
     aside = tmp_path / "aside.jsonl"
     report = read_questions(write(tmp_path / "prompts.jsonl", rows), quarantine=aside)
     assert (report.read, len(report.records), report.dropped) == (6, 1, {"blank line": 1})

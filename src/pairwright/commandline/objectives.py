@@ -19,6 +19,7 @@ DATA = {
     "labelled": "labelled answers or pairs",
     "answers": "demonstrations or pairs",
     "sampled": "prompts and a reward",
+    "scores": "pairs",
 }
 """INPUT -> the data that is read for it (docs/data-formats.md); reading/recognition.py decides."""
 

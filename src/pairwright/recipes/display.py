@@ -16,6 +16,8 @@ SHOWN = (
     "loss",
     "rewards/accuracies",
     "rewards/margins",
+    "accuracy",
+    "margin",
     "eval_loss",
     "eval_rewards/accuracies",
     "score",
@@ -113,6 +115,11 @@ class Display:
             "kl",
             "length",
             "ended",
+            "accuracy",
+            "margin",
+            "mean_reward",
+            "min_reward",
+            "max_reward",
         ):
             if name in metrics or f"eval_{name}" in metrics:
                 table.add_row(name, show(metrics.get(name)), show(metrics.get(f"eval_{name}")))

@@ -8,7 +8,7 @@ from pairwright.reading.recognition import READS, Kind
 from pairwright.records import Demonstration, Preference, Rating
 
 FOLDER = Path(__file__).parent.parent / "objectives"
-RECORDS: dict[str, Kind] = {"pairs": Preference, "labelled": Rating, "answers": Demonstration}
+RECORDS: dict[str, Kind] = {"pairs": Preference, "labelled": Rating, "answers": Demonstration, "scores": Preference}
 """What an objective's INPUT is read as."""
 
 

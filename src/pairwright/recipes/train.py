@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from pairwright import __version__
+from pairwright.backbone import heads, reward_files
 from pairwright.backbone import load as loading
 from pairwright.backbone.load import Backbone, LoraSettings
 from pairwright.backbone.policy import compare_paths
@@ -27,10 +28,12 @@ from pairwright.recipes.balance import balanced
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.data import Data, read_files, tokenise
 from pairwright.recipes.display import Display, counter
+from pairwright.recipes.reward_evaluation import evaluate
 from pairwright.recipes.samples import Sampler
 from pairwright.recipes.signals import stop_on_signals
 from pairwright.tokens import trie
 from pairwright.tokens.batches import micro_batches, step_indices, steps_per_epoch
+from pairwright.tokens.chat import end_ids
 from pairwright.tokens.sequences import Example
 from pairwright.training import checkpoints, offline
 from pairwright.training.files import (
@@ -79,7 +82,8 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
     accelerator.wait_for_everyone()  # all have looked before the first of them writes
     reports = read_files(config, objective, out, display, first=accelerator.is_main_process)
 
-    backbone = loading.load(
+    load = reward_files.load if objective.scored else loading.load
+    backbone = load(
         config.model,
         tuning=config.tuning,
         lora=LoraSettings(config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets),
@@ -99,7 +103,7 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
         display.say(line)
     checkpoint = _checkpoint(config, out, display)
     saved = _saved_config(out) if checkpoint else None
-    choice = _plan(config, backbone, data, saved["chosen"] if saved else None)
+    choice = _plan(config, objective, backbone, data, saved["chosen"] if saved else None)
     choice = _agree(choice, accelerator)
     loading.set_gradient_checkpointing(backbone, choice.checkpointing)
     settings = _settings(config, objective, steps, choice)
@@ -118,8 +122,8 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
         _write_config(config, objective, fingerprint, settings, choice.checkpointing, out)
 
     references = _references(config, objective, backbone, data, steps, choice.tokens_per_batch, display, accelerator)
-    _compare(backbone, data.train[: min(4, config.pairs_per_step)], display)
-    sampler = Sampler(backbone, data.prompts, config, display)
+    _compare(backbone, objective, data.train[: min(4, config.pairs_per_step)], display)
+    sampler = Sampler(backbone, [] if objective.scored else data.prompts, config, display)
     if config.tracker != "none":
         _start_tracker(accelerator, config)
     with stop_on_signals() as stop, display.progress("training", steps) as advance:
@@ -143,7 +147,9 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
             callbacks=offline.Callbacks(logged, sampler.sample, stop),
         )
     if accelerator.is_main_process:
-        _save(backbone, out / "model")
+        _save(backbone, objective, config.chat_template, out / "model", display)
+        if objective.scored and data.held_out:
+            evaluate(backbone, data.held_out, choice.tokens_per_batch, config.seed, out, display)
     if config.tracker != "none":
         accelerator.end_training()
     display.outcome(metrics, out)
@@ -235,12 +241,14 @@ def _agree(choice: memory.Choice, accelerator: Accelerator) -> memory.Choice:
     return shared[0]
 
 
-def _plan(config: TrainConfig, backbone: Backbone, data: Data, before: dict[str, Any] | None) -> memory.Choice:
+def _plan(
+    config: TrainConfig, objective: Objective, backbone: Backbone, data: Data, before: dict[str, Any] | None
+) -> memory.Choice:
     parameters = backbone.trainable()
     weights = sum(p.numel() * p.element_size() for p in backbone.model.parameters())
     trained = sum(p.numel() for p in parameters.values())
     width = next(iter(parameters.values())).element_size()
-    sizes = sorted((trie.size([e]) for e in data.train), reverse=True)
+    sizes = sorted((trie.size([e], with_last=objective.scored) for e in data.train), reverse=True)
     return memory.choose(
         memory.Shape.from_config(backbone.base.config.get_text_config().to_dict()),
         memory.Fixed(weights, trained, width),
@@ -356,10 +364,15 @@ def _references(
     return cached_references(backbone, known)
 
 
-def _compare(backbone: Backbone, examples: Sequence[Example], display: Display) -> None:
-    mean, largest = compare_paths(backbone, trie.build(examples))
+def _compare(backbone: Backbone, objective: Objective, examples: Sequence[Example], display: Display) -> None:
+    built = trie.build(examples, with_last=objective.scored)
+    if objective.scored:
+        mean, largest = heads.compare_scores(backbone, built, heads.head_named(backbone))
+    else:
+        mean, largest = compare_paths(backbone, built)
+    of = "an answer" if objective.scored else "a token"
     display.say(
-        f"check: the fast path differs from the plain model by {mean:.1e} a token "
+        f"check: the fast path differs from the plain model by {mean:.1e} {of} "
         f"(largest {largest:.1e}) on the first {len(examples)} examples"
     )
 
@@ -389,7 +402,7 @@ def _start_tracker(accelerator: Accelerator, config: TrainConfig) -> None:
     accelerator.init_trackers("pairwright", config=plain)
 
 
-def _save(backbone: Backbone, folder: Path) -> None:
+def _save(backbone: Backbone, objective: Objective, chat_template: str | None, folder: Path, display: Display) -> None:
     """Write the model beside its final place and put it there in one step: model/ is whole, or not there."""
     fresh, old = folder.with_name(".model.tmp"), folder.with_name(".model.old")
     try:
@@ -397,7 +410,11 @@ def _save(backbone: Backbone, folder: Path) -> None:
             if exists(left):
                 remove_tree(left)
         fresh.mkdir()
-        loading.save_model(backbone, fresh)
+        if objective.scored:
+            for line in reward_files.save(backbone, fresh, end_ids(backbone.tokenizer, chat_template)):
+                display.say(line)
+        else:
+            loading.save_model(backbone, fresh)
         for path in fresh.iterdir():
             sync_file(path)
         sync_folder(fresh)
