@@ -4,6 +4,8 @@ that the model gives."""
 import numpy as np
 import pytest
 import torch
+from tests.backbone.models import make
+from tests.tiny import backbone, tokens
 
 from pairwright.backbone.policy import logprobs
 from pairwright.errors import ConfigError, ModelError
@@ -11,8 +13,6 @@ from pairwright.feedback.generate import generate
 from pairwright.records import Source
 from pairwright.tokens import trie
 from pairwright.tokens.sequences import Example
-from tests.backbone.models import make
-from tests.tiny import backbone, tokens
 
 PROMPTS = [[5, 9, 11, 7], [8, 3], [5, 9, 11, 7, 30, 31, 11], [40, 41, 42]]
 END = [2]

@@ -1,9 +1,10 @@
-"""The online loop on a tiny model: against plain twins, whole and cut into micro-batches, stopped where it must stop."""
+"""The online loop on a tiny model: against plain twins, cut into micro-batches, stopped where it must stop."""
 
 import dataclasses
 
 import pytest
 import torch
+from tests.tiny import backbone, lines
 
 from pairwright.backbone import roles as role_files
 from pairwright.backbone.adapters import LoraSettings
@@ -15,7 +16,6 @@ from pairwright.training import online, rollouts
 from pairwright.training.forwards import Objective
 from pairwright.training.online_metrics import distinct, explained_variance
 from pairwright.training.rollouts import Prompt, Scored, collect, plan_batches, targets
-from tests.tiny import backbone, lines
 
 SETTINGS = online.Settings(
     steps=2, per_step=3, samples=3, temperature=0.8, tokens_per_batch=10_000, learning_rate=1e-3,
