@@ -120,7 +120,7 @@ def _run(
                 logged, lambda step, phase: advance(step - 1, {}, phase), _describer(roles), stop
             ),
         )
-    _save(backbone, out / "model")
+    _save(backbone, objective, config.chat_template, out / "model", display)
     display.outcome(metrics, out)
     return TrainResult(out, out / "model", steps, metrics)
 
