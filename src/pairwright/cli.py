@@ -5,7 +5,7 @@
     pairwright methods            the objectives
     pairwright report RUN         report.html and README.md of a run
 
-Exit codes: 0; those of pairwright.errors; 2 for a wrong command; 130 for Ctrl-C; 1, with a traceback, for a defect.
+Exit codes: 0; those of pairwright.errors; 2 for a wrong command; 130 after Ctrl-C; 1, with a traceback, for a defect.
 """
 
 import errno

@@ -8,10 +8,11 @@
     |-- MissingExtraError      5   an optional package is needed and not installed
     |-- TrainingError          6   a run that had to stop
     |   |-- NonFiniteError     6   NaN or infinity in loss, gradient or weights
+    |   |-- SpikeError         6   a loss, gradient or reward far beyond those of the steps before
     |   `-- ParityError        6   the fast path and the plain path disagree
     |-- CheckpointError        7   no usable checkpoint, or one that belongs to another run
     |-- StorageError           8   the disk is full or not writable
-    `-- Interrupted          143   a signal asked the run to stop, and it saved before stopping
+    `-- Interrupted          130, 143   Ctrl-C or SIGTERM asked the run to stop, and it saved before stopping
 
 A message says what was found, where (file, line, value), and what to do.
 """
@@ -54,6 +55,10 @@ class NonFiniteError(TrainingError):
     pass
 
 
+class SpikeError(TrainingError):
+    pass
+
+
 class ParityError(TrainingError):
     pass
 
@@ -68,3 +73,7 @@ class StorageError(PairwrightError):
 
 class Interrupted(PairwrightError):
     exit_code = 143
+
+    def __init__(self, message: str, signal: int = 15) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal  # what shells give a program that the signal ended

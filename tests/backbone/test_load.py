@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pairwright.backbone import load as loading
 from pairwright.backbone.adapters import LoraSettings
-from pairwright.backbone.load import load, save_model, set_gradient_checkpointing
+from pairwright.backbone.load import check_backend, load, save_model, set_gradient_checkpointing
 from pairwright.backbone.policy import logprobs
 from pairwright.errors import ConfigError, ModelError
 from pairwright.objectives import sft
@@ -175,7 +175,7 @@ def test_lora_targets_that_there_are_not(model, targets, said):
 
 @pytest.mark.parametrize(
     ("attention", "said"),
-    [("varlen", "runs on CUDA only"), ("segments", "is not possible: .* Use --attention rows")],
+    [("varlen", "trains on CUDA only"), ("segments", "is not possible: .* Use --attention rows")],
 )
 def test_attention_that_cannot_be_had(model, tmp_path, attention, said):
     if attention == "segments":
@@ -286,7 +286,8 @@ def test_the_digest_stands_for_the_weights(model, adapter, tmp_path):
 
 
 def test_going_on_with_an_adapter(model, adapter):
-    backbone = open_(adapter, tuning="lora", r=64)
+    backbone = open_(adapter, tuning="lora", r=16)  # the default: nobody asked for it
+    assert any("going on with this adapter (r 4, alpha 32, dropout 0)" in note for note in backbone.notes)
     assert backbone.continued and not open_(model, tuning="lora").continued
     assert backbone.model.peft_config["default"].r == 4  # the adapter's own, not the setting's
     assert all("lora_" in name for name in backbone.trainable()) and len(backbone.trainable()) == 28
@@ -295,6 +296,38 @@ def test_going_on_with_an_adapter(model, adapter):
         here = name.replace("lora_A.weight", "lora_A.default.weight").replace("lora_B.weight", "lora_B.default.weight")
         assert torch.equal(backbone.model.state_dict()[here], value)
     assert not torch.equal(values(backbone), values(open_(model)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (LoraSettings(r=64), "--lora-r is 64, and the adapter that is continued has 4"),
+        (LoraSettings(alpha=1), "--lora-alpha is 1, .* has 32"),
+        (LoraSettings(dropout=0.5), "--lora-dropout is 0.5, .* has 0"),
+        (LoraSettings(targets="q_proj"), "--lora-targets is q_proj, .* has down_proj, gate_proj"),
+    ],
+)
+def test_other_settings_than_the_adapters_own_are_refused(adapter, asked, said):
+    with pytest.raises(ConfigError, match=said):
+        load(str(adapter), tuning="lora", lora=asked, device=CPU)
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "dtype", "said"),
+    [
+        ("flex", "cpu", torch.float32, "flex trains on CUDA only .* use --attention segments"),
+        ("varlen", "cpu", torch.bfloat16, "varlen trains on CUDA only, .* use --attention segments"),
+        ("varlen", "cuda", torch.float32, "varlen is FlashAttention, .* --precision bfloat16"),
+    ],
+)
+def test_backends_that_could_not_train_are_refused(backend, device, dtype, said):
+    with pytest.raises(ConfigError, match=said):
+        check_backend(backend, torch.device(device), dtype)
+
+
+def test_a_backend_is_refused_before_the_model_is_changed(model):
+    with pytest.raises(ConfigError, match="flex trains on CUDA only"):
+        open_(model, attention="flex")
 
 
 def test_a_base_beside_its_adapter_travels_with_it(model, adapter, tmp_path):

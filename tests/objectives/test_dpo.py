@@ -10,7 +10,7 @@ from pairwright.errors import ConfigError
 from pairwright.objectives import dpo
 from pairwright.objectives.inputs import Pairs
 from pairwright.recipes.config import TrainConfig
-from pairwright.recipes.train import make_objective
+from pairwright.recipes.settings import make_objective
 
 
 def loss(d_w: float, d_l: float, **options) -> float:

@@ -9,7 +9,7 @@ from pairwright.errors import ConfigError
 from pairwright.objectives import kto
 from pairwright.objectives.inputs import Labelled
 from pairwright.recipes.config import TrainConfig
-from pairwright.recipes.train import make_objective
+from pairwright.recipes.settings import make_objective
 
 
 def answer(d: float, good: bool, kl: float = 0.0) -> Labelled:

@@ -9,7 +9,7 @@ from pairwright.errors import ConfigError
 from pairwright.objectives import sft
 from pairwright.objectives.inputs import Answers
 from pairwright.recipes.config import TrainConfig
-from pairwright.recipes.train import make_objective
+from pairwright.recipes.settings import make_objective
 
 
 def test_loss():

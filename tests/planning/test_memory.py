@@ -2,7 +2,16 @@
 
 import pytest
 
-from pairwright.planning.memory import CPU_TOKENS, GPU_TOKENS, LOGITS, Fixed, Shape, activation_bytes, choose
+from pairwright.planning.memory import (
+    CPU_TOKENS,
+    GPU_TOKENS,
+    LOGITS,
+    Fixed,
+    Shape,
+    activation_bytes,
+    choose,
+    without_estimate,
+)
 
 MB, GB = 2**20, 2**30
 
@@ -49,6 +58,31 @@ def test_shapes(config, expected):
     assert Shape.from_config(config) == expected
 
 
+def test_layers_that_differ_count_as_the_largest():
+    assert Shape.from_config(LLAMA_8B | {"intermediate_size": [8192, 14336]}) == Shape(32, 4096, 14336, 1024)
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({"intermediate_size": [4096, None]}, r"intermediate_size as \[4096, None\]"),
+        ({"num_hidden_layers": "32"}, "num_hidden_layers as '32'"),
+        ({"hidden_size": None}, "hidden_size as None"),
+    ],
+)
+def test_odd_shapes_are_named(odd, said):
+    with pytest.raises(ValueError, match=said):
+        Shape.from_config(LLAMA_8B | odd)
+
+
+def test_without_an_estimate_batches_hold_the_longest_example():
+    choice = without_estimate("of x", longest=300, tokens_per_batch=None, checkpointing="auto")
+    assert (choice.tokens_per_batch, choice.checkpointing) == (300, False)
+    assert choice.line.startswith("memory: not estimated, because of x; 300 tokens a batch, gradient checkpointing off")
+    asked = without_estimate("of x", longest=300, tokens_per_batch=900, checkpointing="on")
+    assert (asked.tokens_per_batch, asked.checkpointing) == (900, True)
+
+
 # --- parts ---
 
 
@@ -56,6 +90,8 @@ def test_gradients_and_two_moments_for_each_trained_parameter():
     assert Fixed(weights=7 * GB, trained=1000, trained_bytes=4).total() == 12_000
     # 16 bits: gradient 2, moments 8, float32 copy and its gradient 8
     assert Fixed(weights=7 * GB, trained=1000, trained_bytes=2).total() == 18_000
+    # a frozen copy beside it
+    assert Fixed(weights=7 * GB, trained=1000, trained_bytes=4, reference=5000).total() == 17_000
 
 
 SMALL = Shape(layers=4, hidden=100, intermediate=200, key_value=50)

@@ -12,8 +12,10 @@ from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pairwright import TrainConfig, train
-from pairwright.errors import CheckpointError, ConfigError, DataError, FormatError
+from pairwright.backbone.load import LoraSettings, load
+from pairwright.errors import CheckpointError, ConfigError, DataError, FormatError, MissingExtraError, ModelError
 from pairwright.recipes.display import Display
+from pairwright.recipes.memory_plan import fixed_memory
 from tests.tiny import Heard, lines, pair_rows, write_model, write_rows
 
 
@@ -180,6 +182,70 @@ def test_an_adapter_loads_from_any_folder(model, data, tmp_path, monkeypatch):
     assert AutoPeftModelForCausalLM.from_pretrained("model") is not None
 
 
+def contents(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_refused_resume_leaves_every_byte_as_it_was(model, tmp_path):
+    rows = [json.dumps(row) for row in pair_rows(12)]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("\n".join([*rows, "{broken"]))
+    out = run(model, data, tmp_path / "run").out
+    before = contents(out)
+    assert "quarantine-data.jsonl" in before
+    data.write_text("\n".join([*rows[:-1], "{broken", "{otherwise broken"]))
+    with pytest.raises(CheckpointError, match=r"belongs to another run(.|\n)*give a new --out"):
+        run(model, data, out, resume=True)
+    with pytest.raises(CheckpointError, match=r"learning_rate: 0.01 in the checkpoint, 0.5 now"):
+        run(model, data, out, resume=True, learning_rate=0.5)
+    data.write_text("")
+    with pytest.raises(DataError, match="no rows"):
+        run(model, data, out, resume=True)
+    assert contents(out) == before
+
+
+def test_a_finished_run_says_that_it_was_done(model, data, tmp_path):
+    heard = Heard()
+    first = run(model, data, tmp_path / "run")
+    before = contents(first.out)
+    again = run(model, data, first.out, heard, resume=True)
+    assert heard.line("all 4 steps").startswith("all 4 steps were done already: nothing is left to train")
+    after = contents(first.out)  # config.json says --resume now
+    assert again.metrics == first.metrics and after | {"config.json": b""} == before | {"config.json": b""}
+
+
+def test_a_live_reference_of_full_tuning_is_in_the_memory_plan(model, data, tmp_path):
+    gigabytes = []
+    for tuning, reference in (("full", "cache"), ("full", "live"), ("lora", "live")):
+        backbone = load(str(model), tuning=tuning, lora=LoraSettings(), device=torch.device("cpu"))
+        fixed = fixed_memory(backbone, copied=reference == "live")
+        gigabytes.append(fixed.reference)
+    weights = sum(p.numel() * 4 for p in AutoModelForCausalLM.from_pretrained(model).parameters())
+    assert gigabytes == [0, weights, 0]
+
+
+@pytest.mark.parametrize("tracker", ["wandb", "tensorboard"])
+def test_a_tracker_without_its_package_is_refused_at_once(model, data, tmp_path, tracker, monkeypatch):
+    monkeypatch.setattr("pairwright.recipes.settings.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=f"--tracker {tracker} needs the package {tracker}: pip install"):
+        run(model, data, tmp_path / "run", tracker=tracker)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_model_is_found_before_the_data_is_read(data, tmp_path):
+    with pytest.raises(ModelError, match="no such folder"):
+        run(tmp_path / "nothing", tmp_path / "no data either", tmp_path / "run")
+
+
+def test_a_model_of_an_unknown_shape_trains_without_an_estimate(model, data, tmp_path, monkeypatch):
+    def odd(config):
+        raise ValueError("the model's config gives hidden_size as 'wide'")
+
+    monkeypatch.setattr("pairwright.planning.memory.Shape.from_config", odd)
+    run(model, data, tmp_path / "run", heard := Heard())
+    assert "not estimated, because the model's config gives hidden_size as 'wide'" in heard.line("memory:")
+
+
 def test_versions_are_recorded(model, data, tmp_path):
     kept = json.loads((run(model, data, tmp_path / "run").out / "config.json").read_text())
     assert set(kept["versions"]) >= {"pairwright", "torch", "transformers", "peft"}
@@ -216,7 +282,11 @@ def test_pairs_without_ratings_are_dropped_where_ratings_are_compared(model, tmp
 def test_no_ratings_at_all_end_the_run_before_it_starts(model, data, tmp_path):
     said = r"data: .* needs ratings of both answers \(columns score_chosen and score_rejected\), and no row has them\. "
     with pytest.raises(DataError, match=said + r"Pairs without ratings fit dpo, dpop, hinge.*, and rpo with settings"):
-        run(tmp_path / "no model", data, tmp_path / "run", method="rpo", options=RATED)
+        hollow = tmp_path / "model"  # could not be loaded
+        hollow.mkdir()
+        (hollow / "config.json").write_text("{}")
+        (hollow / "model.safetensors").write_text("")
+        run(hollow, data, tmp_path / "run", method="rpo", options=RATED)
     run(model, data, tmp_path / "run", method="rpo", steps=1)  # the other variants take them
 
 

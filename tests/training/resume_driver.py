@@ -56,8 +56,8 @@ class Disk:
         return call
 
 
-def plant_call(name, number, signal):
-    """Before call `number` (from 1) of the function that `name` leads to."""
+def plant_call(name, number, signal, times=1):
+    """`times` signals before call `number` (from 1) of the function that `name` leads to."""
     parts = name.split(".")
     for length in range(len(parts) - 1, 0, -1):
         try:
@@ -73,7 +73,8 @@ def plant_call(name, number, signal):
         nonlocal count
         count += 1
         if count == number:
-            os.kill(os.getpid(), signal)
+            for _ in range(times):
+                os.kill(os.getpid(), signal)
         return real(*args, **kwargs)
 
     setattr(owner, parts[-1], call)

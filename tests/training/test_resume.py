@@ -163,7 +163,7 @@ def uninterrupted(files, pairwright, tmp_path_factory):
     return run
 
 
-KILL, TERM = int(signal.SIGKILL), int(signal.SIGTERM)
+KILL, TERM, INT = int(signal.SIGKILL), int(signal.SIGTERM), int(signal.SIGINT)
 BACKWARD, CLIP = "torch.Tensor.backward", "torch.nn.utils.clip_grad_norm_"
 
 
@@ -211,7 +211,7 @@ PLANS = {
             (at(CLIP, 2), 6),  # in step 8
             (at(CLIP, 1), 6),  # in step 7: no progress at all in this run
             (at("pairwright.backbone.load.save_model", 1), STEPS),  # all is done but the model's folder
-            (at("pairwright.recipes.train.rename", 1), STEPS),  # its folder is written, but not in its place
+            (at("pairwright.recipes.run_folder.rename", 1), STEPS),  # its folder is written, but not in its place
         ],
     ),
     "sft": (SFT, [(at(CLIP, 8), 6), (in_save(1, "write", 1), 6), (at(CLIP, 4), 9)]),
@@ -264,18 +264,26 @@ def test_killed_at_random_moments(files, pairwright, uninterrupted, tmp_path, se
         (at(BACKWARD, 14, TERM), 5),  # in the middle of an accumulation: the step is finished first
         (in_save(2, "rename", 1, TERM), 6),  # inside a save: the next step is finished and saved
         (at(CLIP, 1, TERM), 1),
+        (at(CLIP, 1, INT), 1),
     ],
 )
 def test_a_request_to_stop_saves_first(files, pairwright, uninterrupted, tmp_path, fault, saved):
     out = tmp_path / "run"
     code, output = pairwright(command(files, *LORA, out=out), fault)
-    assert code == 143, output
+    assert code == 128 + fault["signal"], output
     step = max(int(path.name[5:]) for path in (out / "checkpoints").iterdir())
     assert f"stopped as asked after step {step} of {STEPS}" in output and "Go on with --resume" in output
     assert saved <= step <= saved + 1
     code, output = pairwright(command(files, *LORA, "--resume", out=out))
     assert code == 0 and goes_on_from(output) == step, output
     assert digests(out) == uninterrupted(LORA)
+
+
+def test_a_second_ctrl_c_ends_at_once(files, pairwright, tmp_path):
+    out = tmp_path / "run"
+    code, output = pairwright(command(files, *LORA, out=out), at(CLIP, 3, INT) | {"times": 2})
+    assert code == 130 and "stopped by Ctrl-C" in output and "stopped as asked" not in output, output
+    assert not list((out / "checkpoints").glob("step-*"))
 
 
 def test_a_full_disk_then_space_again(files, pairwright, uninterrupted, tmp_path):

@@ -127,6 +127,30 @@ def _read_weights(model: PeftModel, name: str, adapter: str) -> list[str]:
     return sorted(key for key in found.missing_keys if f".{adapter}." in key)
 
 
+def described(model: PeftModel, asked: LoraSettings) -> str:
+    """The settings of an adapter that was read. Raises ConfigError where others than these were asked for: they are the
+    adapter's own, and asking for them would do nothing."""
+    own, usual = model.peft_config[POLICY], LoraSettings()
+    if not isinstance(own, LoraConfig):
+        return str(own.peft_type)
+    found = {"r": own.r, "alpha": own.lora_alpha, "dropout": own.lora_dropout}
+    for name, value in found.items():
+        wanted = getattr(asked, name)
+        if wanted not in (value, getattr(usual, name)):
+            raise ConfigError(
+                f"--lora-{name} is {wanted}, and the adapter that is continued has {value}, which cannot be changed: "
+                f"leave --lora-{name} away, or merge the adapter into its model and train a new one"
+            )
+    ends = lambda names: sorted({name.strip().rpartition(".")[2] for name in names})  # noqa: E731
+    targets = ends([own.target_modules] if isinstance(own.target_modules, str) else own.target_modules or ())
+    if asked.targets != usual.targets and ends(asked.targets.split(",")) != targets:
+        raise ConfigError(
+            f"--lora-targets is {asked.targets}, and the adapter that is continued has {', '.join(targets)}, which "
+            "cannot be changed: leave --lora-targets away"
+        )
+    return ", ".join(f"{name} {value:g}" for name, value in found.items())
+
+
 def make(model: PreTrainedModel, lora: LoraSettings, adapter: str = POLICY) -> PeftModel:
     """`model` with a new adapter that changes nothing yet. Raises ConfigError for layers that there are not."""
     targets: str | list[str] = lora.targets

@@ -102,6 +102,13 @@ def load(
     return Backbone(model, tokenizer, device, dtype, tuning, backend, plain, digest, adapter is not None, notes)
 
 
+def check(name: str) -> None:
+    """Raise ModelError where the folder `name` can be seen to hold no model. Hub ids are looked up by `load`."""
+    if not adapters.is_hub_id(name):
+        folder = adapters.folder_of(name)
+        _check_folder(adapters.base_of(str(folder)) if folder else name)
+
+
 def weights_digest(name: str, model: Any) -> str:
     """What identifies the base weights: the files' SHA-256 for a folder, the commit for a hub id (or, of a download
     that does not say which commit it is, its files too)."""
@@ -249,12 +256,26 @@ def _choose_attention(
     config = model.config.get_text_config()
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     backend: Any = choose_backend(device, dtype, head_size) if wanted == "auto" else wanted
-    if backend == "varlen" and device.type != "cuda":
-        raise ConfigError(f"--attention varlen runs on CUDA only, and this run is on {device.type}")
+    check_backend(backend, device, dtype)
     model.set_attn_implementation(TRIE)
     fuse(model)
     notes.append(f"attention: {backend}, shared prefixes computed once")
     return backend
+
+
+def check_backend(backend: str, device: torch.device, dtype: torch.dtype) -> None:
+    """Raise ConfigError for what would fail at the first step only."""
+    if backend in ("varlen", "flex") and device.type != "cuda":
+        why = "" if backend == "varlen" else " (elsewhere flex_attention has no backward pass)"
+        raise ConfigError(
+            f"--attention {backend} trains on CUDA only{why}, and this run is on {device.type}: use --attention "
+            "segments, or leave it away"
+        )
+    if backend == "varlen" and dtype == torch.float32:
+        raise ConfigError(
+            "--attention varlen is FlashAttention, which computes in 16 bits, and this run is in float32: use "
+            "--attention segments, or --precision bfloat16"
+        )
 
 
 def _add_adapter(
@@ -264,8 +285,9 @@ def _add_adapter(
         _prepare_quantised(model)
     if adapter is None:
         return adapters.make(model, lora)
-    notes.append("going on with this adapter; the reference is the adapter as it is now")
-    return adapters.read(model, adapter)
+    adapted = adapters.read(model, adapter)
+    notes.append(f"going on with this adapter ({adapters.described(adapted, lora)}); the reference is as it is now")
+    return adapted
 
 
 def _prepare_quantised(model: PreTrainedModel) -> None:

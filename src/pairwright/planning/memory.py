@@ -27,17 +27,28 @@ class Shape:
 
     @classmethod
     def from_config(cls, config: dict) -> "Shape":
-        """From the fields of a transformers config; names vary, GPT-2's included."""
-        first = lambda *names, default=None: next((config[n] for n in names if config.get(n)), default)  # noqa: E731
-        hidden = first("hidden_size", "n_embd", "d_model")
-        heads = first("num_attention_heads", "n_head", default=1)
-        head = first("head_dim", default=hidden // heads)
+        """From the fields of a transformers config; names vary, GPT-2's included. Where layers differ (a list), the
+        largest counts. Raises ValueError naming the field that is missing, or is no number."""
+        hidden = _number(config, "hidden_size", "n_embd", "d_model")
+        heads = _number(config, "num_attention_heads", "n_head", default=1)
+        head = _number(config, "head_dim", default=hidden // heads)
         return cls(
-            layers=first("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+            layers=_number(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
             hidden=hidden,
-            intermediate=first("intermediate_size", "n_inner", default=4 * hidden),
-            key_value=head * first("num_key_value_heads", default=heads),
+            intermediate=_number(config, "intermediate_size", "n_inner", default=4 * hidden),
+            key_value=head * _number(config, "num_key_value_heads", default=heads),
         )
+
+
+def _number(config: dict, *names: str, default: int | None = None) -> int:
+    name = next((name for name in names if config.get(name)), None)
+    if name is None and default is not None:
+        return default
+    found = config[name] if name else None
+    values = found if isinstance(found, list | tuple) else [found]
+    if not all(isinstance(value, int) and value > 0 for value in values):
+        raise ValueError(f"the model's config gives {name or names[0]} as {found!r}")
+    return max(values)
 
 
 @dataclass(frozen=True)
@@ -49,12 +60,14 @@ class Fixed:
     """Trained parameters, a count."""
     trained_bytes: int
     """Bytes of one trained parameter."""
+    reference: int = 0
+    """Bytes of a frozen copy that a live reference is computed with."""
 
     def total(self) -> int:
         """Weights are there already. Gradients are as wide as the weights; AdamW's two moments are float32, and so is
         the copy that 16-bit weights are updated through, with its gradient."""
         copies = 0 if self.trained_bytes == 4 else 2 * 4
-        return self.trained * (self.trained_bytes + 2 * 4 + copies)
+        return self.trained * (self.trained_bytes + 2 * 4 + copies) + self.reference
 
 
 def activation_bytes(shape: Shape, width: int, *, checkpointing: bool) -> int:
@@ -113,3 +126,13 @@ def choose(
         f"{tokens:,} tokens a batch, gradient checkpointing {'on' if on else 'off'}{fits}"
     )
     return Choice(int(tokens), on, line)
+
+
+def without_estimate(reason: str, *, longest: int, tokens_per_batch: int | None, checkpointing: str) -> Choice:
+    """For a model whose shape is not known: batches of the longest example, which has to fit in any case."""
+    tokens, on = tokens_per_batch or longest, checkpointing == "on"
+    line = (
+        f"memory: not estimated, because {reason}; {tokens:,} tokens a batch, gradient checkpointing "
+        f"{'on' if on else 'off'}. --tokens-per-batch and --gradient-checkpointing change that"
+    )
+    return Choice(tokens, on, line)

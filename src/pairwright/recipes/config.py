@@ -93,6 +93,9 @@ class TrainConfig:
     """AdamW's decoupled weight decay."""
     max_grad_norm: float = 1.0
     """Gradients with a larger norm are scaled down to it."""
+    spike_limit: float = 50.0
+    """Stop, before anything is changed, at a loss, gradient or reward that lies more than this many standard deviations
+    from those of the last 100 steps (docs/metrics.md). 0: never."""
     nll_weight: float = 0.0
     """Weight of an added negative log-likelihood of the chosen answer, per token."""
     seed: int = 0

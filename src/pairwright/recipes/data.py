@@ -40,7 +40,8 @@ def read_files(
 ) -> dict[str, ReadReport]:
     """Read the files that `config` names, before the model is loaded: a wrong path should not cost minutes.
 
-    `first`: this is the process that writes the quarantine. Raises DataError or FormatError.
+    `first`: this is the process that writes the quarantine. A resumed run keeps the one that it has, as it keeps its
+    data.json: it may yet be refused. Raises DataError or FormatError.
     """
     kind = RECORDS[objective.module.INPUT]
     files = {"data": (config.data, config.split)}
@@ -48,8 +49,11 @@ def read_files(
         files["held-out"] = (config.eval_data, config.eval_split)
     reports = {}
     for part, (data, split) in files.items():
-        aside = out / f"quarantine-{part}.jsonl" if first else None
-        reports[part] = report = _read(data, kind, config.format, split, aside)
+        aside = out / f"quarantine-{part}.jsonl"
+        resumed = (out / "config.json").exists()
+        reports[part] = report = _read(data, kind, config.format, split, aside if first and not resumed else None)
+        if resumed and aside.exists():
+            report.quarantine = aside
         if objective.needs_ratings:
             _keep_rated(report, f"{part}: {data}", config.method)
         display.say(f"{part}: {data} ({report.format})")

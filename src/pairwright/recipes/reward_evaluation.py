@@ -1,7 +1,6 @@
 """A reward model on held-out pairs: evaluation.json, and a table for people."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from pairwright.backbone.heads import head_named, scores
 from pairwright.backbone.load import Backbone
 from pairwright.evaluation.reward import Judged, evaluation, numbered
 from pairwright.recipes.display import Display, counter
+from pairwright.recipes.run import Run
 from pairwright.tokens import trie
 from pairwright.tokens.batches import micro_batches
 from pairwright.tokens.sequences import Example
@@ -34,14 +34,14 @@ def score_examples(
     return found
 
 
-def evaluate(
-    backbone: Backbone, held_out: Sequence[Example], tokens: int, seed: int, out: Path, display: Display
-) -> dict[str, Any]:
-    """Score the held-out pairs, write `out`/evaluation.json and show it."""
-    with display.progress("scoring", len(held_out)) as advance:
-        found = evaluation(judged(held_out, score_examples(backbone, held_out, tokens, counter(advance))), seed=seed)
-    write_json_atomic(out / "evaluation.json", found)
-    show(found, display)
+def evaluate(run: Run) -> dict[str, Any]:
+    """Score the held-out pairs, write evaluation.json and show it."""
+    held_out, tokens = run.data.held_out, run.settings.tokens_per_batch
+    with run.display.progress("scoring", len(held_out)) as advance:
+        values = score_examples(run.backbone, held_out, tokens, counter(advance))
+    found = evaluation(judged(held_out, values), seed=run.settings.seed)
+    write_json_atomic(run.out / "evaluation.json", found)
+    show(found, run.display)
     return found
 
 

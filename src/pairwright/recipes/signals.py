@@ -8,19 +8,20 @@ from types import FrameType
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether a signal has come. A second Ctrl-C interrupts at once. Outside the main
-    thread, where Python allows no handlers, it never says so."""
-    asked = False
+def stop_on_signals() -> Iterator[Callable[[], int]]:
+    """Yields a function that gives the number of the first signal that has come, 0 before. A second Ctrl-C interrupts
+    at once; a second SIGTERM changes nothing. Outside the main thread, where Python allows no handlers, it is always 0.
+    """
+    asked = 0
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield lambda: 0
         return
 
     def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked and number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked = True
+        asked = asked or number
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -150,6 +150,13 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     return tensors, state
 
 
+def step_of(path: Path) -> int:
+    """The step that a checkpoint's folder is named after."""
+    match = FOLDER_NAME.fullmatch(path.name)
+    assert match, f"{path} is no checkpoint's folder"
+    return int(match[1])
+
+
 def _plan(
     tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]
 ) -> dict[str, tuple[int, Iterable[bytes | memoryview]]]:

@@ -6,17 +6,19 @@ it), so a checkpoint holds just these and the lengths of the logs.
 Left out: what the batches are made of and what the loss is (forwards.py), printing (the recipe's callbacks).
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pairwright.backbone.load import Backbone
-from pairwright.errors import CheckpointError, Interrupted
+from pairwright.errors import Interrupted, NonFiniteError, SpikeError
 from pairwright.tokens.batches import micro_batches, step_indices, steps_per_epoch
 from pairwright.tokens.labelled import partners
 from pairwright.tokens.sequences import Example, count
@@ -24,6 +26,8 @@ from pairwright.training import checkpoints, step
 from pairwright.training.forwards import Objective, References, forward, log_ratio_sum
 from pairwright.training.logs import LineLog
 from pairwright.training.monitors import EXTREMES, combined, over_processes, per_example
+from pairwright.training.spikes import Watch
+from pairwright.training.state import compare_fingerprints, restore, snapshot
 from pairwright.training.step import Forward
 
 LOGS = ("metrics.jsonl", "timings.jsonl", "samples.jsonl")
@@ -45,6 +49,7 @@ class Settings:
     save_every: int
     keep: int
     eval_every: int
+    spike_limit: float = 50.0
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,8 @@ class Callbacks:
     """After every step and evaluation, with the step (counted from 1) and its metrics."""
     samples: Callable[[], Iterable[dict[str, Any]]] = lambda: ()
     """Answers of the model to the fixed prompts."""
-    stop: Callable[[], bool] = lambda: False
-    """True when the run has been asked to save and end."""
+    stop: Callable[[], int] = lambda: 0
+    """Number of the signal that has asked the run to save and end; 0 as long as none has."""
 
 
 def run(
@@ -101,8 +106,8 @@ def run(
     """Train to `settings.steps`, from `checkpoint` where one is given. Returns the last step's metrics together with
     the last evaluation's.
 
-    Raises NonFiniteError, CheckpointError (a checkpoint of another run: the differences are in the message),
-    StorageError, and Interrupted after a save when `callbacks.stop` said so.
+    Raises NonFiniteError, SpikeError, CheckpointError (a checkpoint of another run: the differences are in the
+    message), StorageError, and Interrupted after a save when `callbacks.stop` said so.
     """
     world, callbacks = world or World(), callbacks or Callbacks()
     parameters = backbone.trainable()
@@ -113,71 +118,97 @@ def run(
         max_norm=settings.max_grad_norm,
         half=backbone.dtype == torch.float16,
     )
-    done, lengths, last = 0, dict.fromkeys(LOGS, 0), {}
+    watch = Watch(settings.spike_limit)
+    state: dict[str, Any] = {"step": 0, "logs": dict.fromkeys(LOGS, 0), "last": {}, "watch": {}}
     if checkpoint is not None:
         tensors, state = checkpoints.load(checkpoint)
         compare_fingerprints(state["fingerprint"], fingerprint, checkpoint)
         restore(parameters, optimiser, tensors, state)
-        done, lengths, last = state["step"], state["logs"], state["last"]
-
-    logs = {name: LineLog(folder / name, lengths[name]) for name in LOGS} if world.rank == 0 else {}
-    loop = _Loop(backbone, objective, references, parameters, optimiser, settings, world)
-
-    def write(name: str, entry: dict[str, Any]) -> None:
-        if name in logs:
-            logs[name].append(entry)
-
-    def note(entry: dict[str, Any]) -> None:
-        last.update({k: v for k, v in entry.items() if k != "step"})
-        write("metrics.jsonl", entry)
-        callbacks.logged(entry["step"], entry)
-
-    def look(number: int) -> None:
-        """Evaluate and sample as the model stands after `number` steps."""
-        if held_out:
-            note({"step": number, **loop.evaluate(held_out)})
-        for sample in callbacks.samples():
-            write("samples.jsonl", {"step": number, **sample})
-
-    def save(number: int) -> None:
-        if world.rank == 0:
-            state = {
-                "step": number,
-                "fingerprint": fingerprint,
-                "logs": {name: log.sync() for name, log in logs.items()},
-                "last": last,
-                "scaler": optimiser.scaler.state_dict(),
-                "skipped": optimiser.skipped,
-            }
-            checkpoints.save(folder / "checkpoints", number, snapshot(optimiser), state, keep=settings.keep)
-
+        watch.seen.update(state["watch"])
+    loop = _Loop(backbone, objective, references, parameters, optimiser, settings, world, watch)
+    journal = _Journal(folder, world.rank == 0, callbacks, state["logs"], state["last"])
     try:
-        if done == 0:
-            look(0)
-        per_epoch = steps_per_epoch(len(train), settings.per_step)
-        labels = objective.labels(train)
-        for number in range(done, settings.steps):
-            began = time.perf_counter()
-            indices = step_indices(number, len(train), settings.per_step, settings.seed, labels)
-            metrics = loop.train([train[i] for i in indices], number)
-            seconds = time.perf_counter() - began
+        if state["step"] == 0:
+            _look(0, loop, held_out, journal)
+        for number in range(state["step"], settings.steps):
+            _one_step(number, loop, train, journal)
             finished = number + 1
-            note({"step": finished, "epoch": round(finished / per_epoch, 6), **metrics})
-            write("timings.jsonl", {"step": finished, "seconds": seconds, "tokens": metrics["tokens_computed"]})
             ending = finished == settings.steps
             if ending or finished % settings.eval_every == 0:
-                look(finished)
-            stopping = world.any(callbacks.stop(), backbone.device)
+                _look(finished, loop, held_out, journal)
+            signal = callbacks.stop()
+            stopping = world.any(signal > 0, backbone.device)
             if ending or stopping or finished % settings.save_every == 0:
-                save(finished)
+                _save(finished, loop, journal, fingerprint)
             if stopping and not ending:
                 where = folder / "checkpoints" / f"step-{finished:06d}"
-                raise Interrupted(
+                message = (
                     f"stopped as asked after step {finished} of {settings.steps}; saved in {where}. Go on with --resume"
                 )
-        return last
+                raise Interrupted(message, signal or SIGTERM)
+        return journal.last
     finally:
-        for log in logs.values():
+        journal.close()
+
+
+def _one_step(number: int, loop: "_Loop", train: Sequence[Example], journal: "_Journal") -> None:
+    """Compute, change the weights, and log."""
+    s = loop.settings
+    began = time.perf_counter()
+    indices = step_indices(number, len(train), s.per_step, s.seed, loop.objective.labels(train))
+    metrics = loop.train([train[i] for i in indices], number)
+    seconds = time.perf_counter() - began
+    epoch = round((number + 1) / steps_per_epoch(len(train), s.per_step), 6)
+    journal.note({"step": number + 1, "epoch": epoch, **metrics})
+    timing = {"step": number + 1, "seconds": seconds, "tokens": metrics["tokens_computed"]}
+    journal.write("timings.jsonl", timing)
+
+
+def _look(number: int, loop: "_Loop", held_out: Sequence[Example], journal: "_Journal") -> None:
+    """Evaluate and sample as the model stands after `number` steps."""
+    if held_out:
+        journal.note({"step": number, **loop.evaluate(held_out)})
+    for sample in journal.callbacks.samples():
+        journal.write("samples.jsonl", {"step": number, **sample})
+
+
+def _save(number: int, loop: "_Loop", journal: "_Journal", fingerprint: dict[str, Any]) -> None:
+    if not journal.logs:
+        return  # the first process saves for all
+    optimiser = loop.optimiser
+    state = {
+        "step": number,
+        "fingerprint": fingerprint,
+        "logs": {name: log.sync() for name, log in journal.logs.items()},
+        "last": journal.last,
+        "watch": loop.watch.seen,
+        "scaler": optimiser.scaler.state_dict(),
+        "skipped": optimiser.skipped,
+    }
+    checkpoints.save(journal.folder / "checkpoints", number, snapshot(optimiser), state, keep=loop.settings.keep)
+
+
+class _Journal:
+    """The logs of a run, which its first process writes, and who else is told."""
+
+    def __init__(
+        self, folder: Path, writes: bool, callbacks: Callbacks, lengths: dict[str, int], last: dict[str, float]
+    ) -> None:
+        self.folder, self.callbacks, self.last = folder, callbacks, last
+        self.logs = {name: LineLog(folder / name, lengths[name]) for name in LOGS} if writes else {}
+
+    def write(self, name: str, entry: dict[str, Any]) -> None:
+        if name in self.logs:
+            self.logs[name].append(entry)
+
+    def note(self, entry: dict[str, Any]) -> None:
+        """Metrics of a step or an evaluation."""
+        self.last.update({k: v for k, v in entry.items() if k != "step"})
+        self.write("metrics.jsonl", entry)
+        self.callbacks.logged(entry["step"], entry)
+
+    def close(self) -> None:
+        for log in self.logs.values():
             log.close()
 
 
@@ -192,6 +223,7 @@ class _Loop:
     optimiser: step.Optimiser
     settings: Settings
     world: World
+    watch: Watch
 
     def train(self, examples: Sequence[Example], number: int) -> dict[str, float]:
         s = self.settings
@@ -199,6 +231,13 @@ class _Loop:
         torch.manual_seed((s.seed * 1_000_003 + number) * 1_009 + self.world.rank)
         rate = step.learning_rate_at(number, s.steps, s.learning_rate, s.schedule, s.warmup)
         batches, compute = self._work(examples)
+
+        def inspect(sums: dict[str, float], losses: Sequence[Tensor]) -> None:
+            metrics = per_example(sums, count(examples))
+            if spike := self.watch.spike(metrics):
+                raise SpikeError(self.watch.explain(spike, number + 1, metrics, losses, batches))
+            self.watch.add(metrics)
+
         sums = step.take(
             self.optimiser,
             self.parameters,
@@ -208,6 +247,7 @@ class _Loop:
             learning_rate=rate,
             reduce=self.world.reduce,
             largest=self.world.largest,
+            inspect=inspect,
         )
         return {**per_example(sums, count(examples)), "learning_rate": rate}
 
@@ -247,67 +287,21 @@ class _Loop:
 
     @torch.no_grad()
     def evaluate(self, examples: Sequence[Example]) -> dict[str, float]:
-        """The same metrics over held-out examples, named eval_..."""
+        """The same metrics over held-out examples, named eval_... Raises NonFiniteError naming the example."""
         self.backbone.model.eval()
         sums: dict[str, Tensor] = {}
+        losses = []
         batches, compute = self._work(examples)
         for batch in batches:
             out = compute(batch)
+            losses.append(out.losses)
             values = {**out.metrics, "loss": out.losses.sum()}
             sums = combined(sums, {name: value.double() for name, value in values.items()})
         self.backbone.model.train()
         names, numbers = over_processes(sums, self.world.reduce, self.world.largest)
         found = dict(zip(names, numbers.tolist()))
+        if odd := [name for name, value in found.items() if not math.isfinite(value)]:
+            what = step.not_finite(losses, batches) or f"{odd[0]} is {found[odd[0]]}"
+            raise NonFiniteError(f"in the evaluation on held-out examples {what}")
         found["loss"] /= self.objective.total(examples)
         return {f"eval_{name}": value for name, value in per_example(found, count(examples)).items()}
-
-
-def snapshot(optimiser: step.Optimiser) -> dict[str, dict[str, Tensor]]:
-    """The trained weights (their float32 copies, where there are any) and AdamW's state, by parameter name."""
-    state = optimiser.adamw.state
-    moments = {
-        f"{name}.{key}": value for name, p in optimiser.masters.items() for key, value in state.get(p, {}).items()
-    }
-    return {"weights": {name: p.detach() for name, p in optimiser.masters.items()}, "optimizer": moments}
-
-
-def restore(
-    parameters: step.Parameters,
-    optimiser: step.Optimiser,
-    tensors: dict[str, dict[str, Tensor]],
-    state: dict[str, Any],
-) -> None:
-    """The inverse of `snapshot`. Raises CheckpointError where names or shapes are not this model's."""
-    weights, moments = tensors["weights"], tensors["optimizer"]
-    if weights.keys() != parameters.keys():
-        odd = sorted(weights.keys() ^ parameters.keys())[0]
-        raise CheckpointError(f"the checkpoint's weights are not those that this run trains (first difference: {odd})")
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            if weights[name].shape != parameter.shape:
-                raise CheckpointError(
-                    f"{name} is {tuple(weights[name].shape)} in the checkpoint, {tuple(parameter.shape)} here"
-                )
-            master = optimiser.masters[name]
-            master.copy_(weights[name])
-            own = {
-                key: moments[f"{name}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}.{key}" in moments
-            }
-            # AdamW's fused step counts on the parameter's device.
-            optimiser.adamw.state[master] = {key: value.to(master.device) for key, value in own.items()}
-    step.masters_to_weights(parameters, optimiser.masters)
-    optimiser.scaler.load_state_dict(state["scaler"])
-    optimiser.skipped = state["skipped"]
-
-
-def compare_fingerprints(saved: dict[str, Any], here: dict[str, Any], checkpoint: Path) -> None:
-    """Raise CheckpointError that lists what differs between the run that saved and this one."""
-    lines = [
-        f"  {key}: {saved.get(key)!r} in the checkpoint, {here.get(key)!r} now"
-        for key in sorted(saved.keys() | here.keys())
-        if saved.get(key) != here.get(key)
-    ]
-    if lines:
-        raise CheckpointError(
-            f"{checkpoint} belongs to another run, and going on would mix two. What differs:\n" + "\n".join(lines)
-        )

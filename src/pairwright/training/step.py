@@ -70,11 +70,13 @@ def take(
     learning_rate: float,
     reduce: Reduce | None = None,
     largest: Reduce | None = None,
+    inspect: Callable[[dict[str, float], Sequence[Tensor]], None] | None = None,
 ) -> dict[str, float]:
     """Take one step over `batches`; returns the loss, grad_norm and the forward's metrics, each summed over the
     examples and divided by `total` where it is the loss.
 
     `total` is of the whole step, over all processes; `reduce` sums a tensor over them, `largest` takes the largest.
+    `inspect` sees what will be returned, and each micro-batch's losses, before anything is changed, and may raise.
     Raises NonFiniteError before anything is changed.
     """
     losses: list[Tensor] = []
@@ -101,6 +103,8 @@ def take(
     values = torch.cat([numbers, norm.detach().float()[None]]).tolist()
     result = {"loss": 0.0, "tokens_computed": 0.0} | dict(zip([*names, "grad_norm"], values))  # in this order
     _check(result, losses, batches, parameters, optimiser)
+    if inspect is not None and not optimiser.skipped:
+        inspect(result, losses)
     for group in optimiser.adamw.param_groups:
         group["lr"] = learning_rate
     optimiser.scaler.step(optimiser.adamw)
@@ -147,10 +151,8 @@ def _check(
     if bool(finite.all()):
         optimiser.skipped = 0
         return
-    for values, batch in zip(losses, batches):
-        for value, example in zip(values.tolist(), batch):
-            if value - value != 0:
-                raise NonFiniteError(f"the loss of {example.source} is {value}; nothing was changed in this step")
+    if what := not_finite(losses, batches):
+        raise NonFiniteError(f"{what}; nothing was changed in this step")
     if optimiser.scaler.is_enabled() and optimiser.skipped < MOST_SKIPS:
         optimiser.skipped += 1  # float16 overflow: the scaler skips this step and halves its scale
         return
@@ -158,6 +160,19 @@ def _check(
     sources = ", ".join(str(e.source) for batch in batches for e in batch)
     what = f"the gradient of {bad[0]} (and {len(bad) - 1} more)" if bad else "a logged value"
     raise NonFiniteError(f"{what} is not finite in the step over {sources}; nothing was changed in this step")
+
+
+def not_finite(losses: Sequence[Tensor], batches: Sequence[Sequence[Example]]) -> str | None:
+    """Which loss is not a number, in words; None where all are. `losses` are (n,), of the examples of each batch."""
+    values = [value for part in losses for value in part.tolist()]
+    examples = [example for batch in batches for example in batch]
+    odd = [(value, example) for value, example in zip(values, examples) if not math.isfinite(value)]
+    if not odd:
+        return None
+    value, example = odd[0]
+    if len(odd) == len(values) > 1:
+        return f"all {len(odd)} losses are NaN or infinite, that of {example.source} among them"
+    return f"the loss of {example.source} is {value}"
 
 
 def learning_rate_at(step: int, steps: int, peak: float, schedule: str, warmup: float) -> float:
