@@ -9,6 +9,7 @@ from pairwright.commandline.objectives import objectives, options_class
 from pairwright.commandline.settings import Setting, kind_of, settings_of
 from pairwright.recipes.config import ALIASES, TrainConfig
 from pairwright.recipes.demo import DemoConfig
+from pairwright.recipes.rlhf_config import RlhfConfig
 
 PAGE = Path(__file__).parent / "commands.md"
 
@@ -31,6 +32,10 @@ def commands() -> str:
         "same settings from a file, by the names in the table or with `_` for `-`; the objective's own settings stand "
         "beside them or under `options:`. Flags win over the file. A run's own `config.json` is such a file.",
         settings_table(settings_of(TrainConfig, leave_out=("method", "options")), old),
+        "### Settings of ppo, rloo and grpo",
+        "These learn from the model's own answers ([the pipeline](rlhf.md)) and have other settings; `--reward` is "
+        "needed too.",
+        settings_table(settings_of(RlhfConfig, leave_out=("method", "options")), {}),
         "### Settings of each method",
     ]
     for objective in objectives():

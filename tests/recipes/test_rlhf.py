@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +19,10 @@ from pairwright.recipes.rlhf import rlhf
 from pairwright.recipes.rlhf_config import RlhfConfig
 from pairwright.reporting import model_card, write_report
 from tests.tiny import Heard, lines, pair_rows, write_model, write_rows
+
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+SECTION = PAGE.read_text(encoding="utf-8").partition("## For sampled answers")[2].partition("## For")[0]
+DEFINED = {*re.findall(r"^\| `([^`]+)` \|", SECTION, re.MULTILINE), "grad_norm", "tokens_computed"}
 
 REWARD = '''
 def few(completions, level, ended):
@@ -79,7 +85,8 @@ MODES = [
 def test_every_mode_leaves_a_model_that_loads(files, tmp_path, method, tuning, start):
     if tuning == "qlora":
         pytest.importorskip("bitsandbytes")
-    result = run(files, tmp_path / "run", method=method, tuning=tuning, model=files[start])
+    own = {} if start == "model" else {"lora_r": 16}  # a continued adapter keeps its rank
+    result = run(files, tmp_path / "run", method=method, tuning=tuning, model=files[start], **own)
     assert result.steps == 2
     kind = AutoModelForCausalLM if tuning == "full" else AutoPeftModelForCausalLM
     model = kind.from_pretrained(result.model)
@@ -92,6 +99,8 @@ def test_every_mode_leaves_a_model_that_loads(files, tmp_path, method, tuning, s
     assert all(row["sampler_difference"] < 1e-4 for row in steps) or tuning == "qlora"
     assert ("value_loss" in steps[0]) == (method == "ppo")
     assert all(math.isfinite(v) for row in metrics for v in row.values())
+    names = {re.sub("^eval_|(?<=score/).*", lambda m: "" if m[0] == "eval_" else "NAME", n) for r in metrics for n in r}
+    assert names <= DEFINED | {"step", "epoch", "learning_rate", "num_tokens"}
     if tuning != "full" or start == "model":
         first = next(row for row in metrics if "eval_kl" in row)
         assert first["step"] == 0 and first["eval_kl"] == pytest.approx(0, abs=1e-6)  # the reference is the start
@@ -106,7 +115,7 @@ def test_a_report_and_a_card_are_made_of_it(files, tmp_path):
     run(files, tmp_path / "run")
     assert "eval_score" in (tmp_path / "run" / "metrics.jsonl").read_text()
     page = write_report(tmp_path / "run").read_text()
-    assert "PPO of" in page and "Score" in page
+    assert "PPO of" in page and "Score, weights and penalties applied" in page
     assert "score" in model_card(tmp_path / "run").read_text()
 
 
@@ -115,9 +124,10 @@ def test_a_reward_model_is_a_role_on_the_same_base(files, tmp_path):
     run(files, tmp_path / "run", heard, reward=files["shared"])
     assert heard.line("reward: ") == "reward: shared, an adapter on the same base, weight 1"
     assert "started as the reward model's" in heard.line("roles: the value role")
-    assert "score/shared" in lines(tmp_path / "run" / "metrics.jsonl")[-1] or "eval_score/shared" in lines(
-        tmp_path / "run" / "metrics.jsonl"
-    )[-1]
+    assert (
+        "score/shared" in lines(tmp_path / "run" / "metrics.jsonl")[-1]
+        or "eval_score/shared" in lines(tmp_path / "run" / "metrics.jsonl")[-1]
+    )
 
 
 @pytest.mark.parametrize("name", ["shared", "apart"])
@@ -146,7 +156,9 @@ def test_several_rewards_by_their_weights(files, tmp_path):
     run(files, tmp_path / "run", reward=both, reward_weights="0.5,-2", length_penalty=0.1, length_free=2)
     for row in lines(tmp_path / "run" / "metrics.jsonl"):
         start = "eval_" if "eval_score" in row else ""
-        part = {name: row[f"{start}score/{name}"] for name in ("few", "letters", "penalty_missing_eos", "penalty_length")}
+        part = {
+            name: row[f"{start}score/{name}"] for name in ("few", "letters", "penalty_missing_eos", "penalty_length")
+        }
         expected = 0.5 * part["few"] - 2 * part["letters"] - part["penalty_missing_eos"] - part["penalty_length"]
         assert row[f"{start}score"] == pytest.approx(expected, abs=1e-5)
 
@@ -155,9 +167,7 @@ def test_penalties():
     """Three tokens over 2 free ones at 0.1: 0.3 off. Not ended: 1 off. No digit: 2 off."""
     from pairwright.feedback.generate import Generated
 
-    config = RlhfConfig(
-        "m", "d", "o", "r", length_penalty=0.1, length_free=2, format_pattern=r"\d", format_penalty=2.0
-    )
+    config = RlhfConfig("m", "d", "o", "r", length_penalty=0.1, length_free=2, format_pattern=r"\d", format_penalty=2.0)
     answers = [[Generated((1, 2, 3, 4, 5), (0.0,) * 5, True), Generated((1,), (0.0,), False)]]
     found = penalties(config, answers, [["has 1 digit", "none"]])
     assert found == {

@@ -30,7 +30,7 @@ def plan(
     return memory.choose(
         shape,
         fixed,
-        _free_bytes(backbone.device),
+        free_bytes(backbone.device),
         backbone.dtype.itemsize,
         longest=sizes[0],
         step_tokens=sum(sizes[: config.pairs_per_step]),
@@ -51,7 +51,7 @@ def fixed_memory(backbone: Backbone, *, copied: bool) -> memory.Fixed:
     return memory.Fixed(weights, trained, width, frozen if copied else 0)
 
 
-def _free_bytes(device: torch.device) -> int:
+def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     import psutil

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import math
-import platform
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,23 +11,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from pairwright import __version__
 from pairwright.backbone import load as loading
 from pairwright.backbone import roles as role_files
 from pairwright.backbone.load import Backbone, LoraSettings, folder_digest
 from pairwright.backbone.policy import compare_paths
 from pairwright.backbone.roles import Roles
-from pairwright.errors import ConfigError
 from pairwright.feedback.generate import generate
 from pairwright.feedback.sample import end_ids as model_ends
 from pairwright.planning import memory
-from pairwright.recipes import methods
+from pairwright.recipes import run_folder
 from pairwright.recipes.display import Display
+from pairwright.recipes.memory_plan import free_bytes
 from pairwright.recipes.rewards import Named, make_scorer, named
 from pairwright.recipes.rlhf_config import RlhfConfig
 from pairwright.recipes.rlhf_data import Prompts, read_prompts, tokenise_prompts
+from pairwright.recipes.rlhf_settings import check, make_objective
 from pairwright.recipes.signals import stop_on_signals
-from pairwright.recipes.train import TrainResult, _checkpoint, _enter, _free_bytes, _save, _saved_config
+from pairwright.recipes.train import TrainResult
 from pairwright.tokens import trie
 from pairwright.tokens.batches import steps_per_epoch
 from pairwright.tokens.chat import end_ids
@@ -36,8 +35,8 @@ from pairwright.tokens.sequences import Example, TokenSequence
 from pairwright.training import online
 from pairwright.training.files import write_json_atomic
 from pairwright.training.forwards import Objective
-from pairwright.training.offline import compare_fingerprints
 from pairwright.training.rollouts import Answer, Prompt, Sampler
+from pairwright.training.state import compare_fingerprints
 
 FREE_TO_CHANGE = {"out", "resume", "keep_checkpoints", "save_every", "data", "eval_data", "model", "reward_seconds"}
 """Settings that a resumed run may change: they do not touch the result, or are compared by content instead."""
@@ -56,7 +55,8 @@ def rlhf(config: RlhfConfig, display: Display | None = None) -> TrainResult:
     check(config)
     rewards = named(config)
     out = Path(config.out)
-    _enter(out, config)  # type: ignore[arg-type]
+    run_folder.enter(out, config)
+    loading.check(config.model)
     with ExitStack() as stack:
         return _run(config, objective, rewards, out, display, stack)
 
@@ -72,8 +72,8 @@ def _run(
     roles = role_files.make(backbone, lora, value=objective.module.VALUE, rewards=shared)
     for line in (*backbone.notes, *_role_lines(roles, rewards)):
         display.say(line)
-    checkpoint = _checkpoint(config, out, display)  # type: ignore[arg-type]
-    saved = _saved_config(out) if checkpoint else None
+    checkpoint = run_folder.find_checkpoint(config, out, display)
+    saved = run_folder.saved_config(out) if checkpoint else None
     choice = _plan(config, roles, prompts, saved["chosen"] if saved else None)
     loading.set_gradient_checkpointing(backbone, choice.checkpointing)
     if roles.frozen is not backbone:
@@ -90,9 +90,11 @@ def _run(
     fingerprint = _fingerprint(config, backbone, prompts, rewards, steps)
     if checkpoint and saved:
         compare_fingerprints(saved["fingerprint"], fingerprint, checkpoint)
+        run_folder.say_if_complete(checkpoint, steps, display)
     chosen = {**dataclasses.asdict(settings), "options": dataclasses.asdict(objective.options)}
     chosen["gradient_checkpointing"] = "on" if choice.checkpointing else "off"
-    _write_config(config, chosen, fingerprint, out)
+    whole = {"config": dataclasses.asdict(config), "chosen": chosen, "fingerprint": fingerprint}
+    write_json_atomic(out / run_folder.CONFIG, {**whole, "versions": run_folder.versions()})
     _compare(roles, prompts.train, display)
     with stop_on_signals() as stop, display.progress("training", steps) as advance:
 
@@ -120,56 +122,13 @@ def _run(
                 logged, lambda step, phase: advance(step - 1, {}, phase), _describer(roles), stop
             ),
         )
-    _save(backbone, objective, config.chat_template, out / "model", display)
+    run_folder.save_model(out / "model", lambda folder: loading.save_model(backbone, folder))
     display.outcome(metrics, out)
     return TrainResult(out, out / "model", steps, metrics)
 
 
 RATIO = 1e-3
 """Deviation of the first probability ratio from 1 that is said; it is exactly 0 on CPU."""
-
-
-def make_objective(config: RlhfConfig) -> Objective:
-    """The method that `config` names, with its options. Raises ConfigError."""
-    known = [name for name in methods.names() if methods.module(name).INPUT == "sampled"]
-    if config.method not in known:
-        raise ConfigError(f"there is no method {config.method!r} on sampled answers; there are {', '.join(known)}")
-    module = methods.module(config.method)
-    try:
-        options = module.Options(**config.options)
-    except (TypeError, ValueError) as error:
-        fields = [f.name for f in dataclasses.fields(module.Options)]
-        raise ConfigError(f"options of {config.method}: {error}. Its options are: {', '.join(fields)}") from error
-    return Objective(module, options)
-
-
-def check(config: RlhfConfig) -> None:
-    """Settings that cannot be meant."""
-    above = ("samples_per_prompt", "prompts_per_step", "max_new_tokens", "temperature", "sample_rows", "epochs")
-    above += ("sampler_tolerance", "reward_seconds", "steps", "save_every", "eval_every", "keep_checkpoints")  # type: ignore[assignment]
-    above += ("tokens_per_batch", "learning_rate", "max_prompt_length", "lora_r", "lora_alpha")  # type: ignore[assignment]
-    for name in above:
-        value = getattr(config, name)
-        if value is not None and not 0 < value < math.inf:
-            raise ConfigError(f"--{name.replace('_', '-')} is {value}; it must be above 0 and finite")
-    for name in ("seed", "weight_decay", "max_grad_norm", "sample_prompts", "length_free"):
-        value = getattr(config, name)
-        if not 0 <= value < math.inf:
-            raise ConfigError(f"--{name.replace('_', '-')} is {value}; it must be 0 or more, and finite")
-    for name in ("missing_eos_penalty", "length_penalty", "format_penalty"):
-        if not math.isfinite(getattr(config, name)):
-            raise ConfigError(f"--{name.replace('_', '-')} is {getattr(config, name)}; it must be finite")
-    for name in ("eval_fraction", "warmup"):
-        value = getattr(config, name)
-        if not 0 <= value < 1:
-            raise ConfigError(f"--{name.replace('_', '-')} is {value}; it must lie in [0, 1)")
-    if config.format_pattern is not None:
-        import re
-
-        try:
-            re.compile(config.format_pattern)
-        except re.error as error:
-            raise ConfigError(f"--format-pattern {config.format_pattern!r}: {error}") from error
 
 
 def make_sampler(config: RlhfConfig, roles: Roles) -> Sampler:
@@ -236,7 +195,7 @@ def _plan(config: RlhfConfig, roles: Roles, prompts: Prompts, before: dict[str, 
             sum(p.numel() for p in trained),
             trained[0].element_size(),
         ),
-        _free_bytes(backbone.device),
+        free_bytes(backbone.device),
         backbone.dtype.itemsize,
         longest=longest,
         step_tokens=config.prompts_per_step * group,
@@ -292,21 +251,6 @@ def _reward_digest(reward: Named) -> str:
     if place.is_dir():
         return folder_digest(place)
     return hashlib.sha256(place.read_bytes()).hexdigest() if place.is_file() else reward.text
-
-
-def _write_config(config: RlhfConfig, chosen: dict[str, Any], fingerprint: dict[str, Any], out: Path) -> None:
-    import peft
-    import transformers
-
-    versions = {
-        "pairwright": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "peft": peft.__version__,
-    }
-    whole = {"config": dataclasses.asdict(config), "chosen": chosen, "fingerprint": fingerprint, "versions": versions}
-    write_json_atomic(out / "config.json", whole)
 
 
 def _compare(roles: Roles, prompts: Sequence[Prompt], display: Display) -> None:

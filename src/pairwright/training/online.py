@@ -25,9 +25,10 @@ from pairwright.tokens.batches import step_indices, steps_per_epoch
 from pairwright.training import checkpoints, step
 from pairwright.training.forwards import Objective
 from pairwright.training.logs import LineLog
-from pairwright.training.offline import LOGS, compare_fingerprints, restore, snapshot
+from pairwright.training.offline import LOGS
 from pairwright.training.online_metrics import rollout_metrics, value_metrics
 from pairwright.training.rollouts import Answer, Prompt, Rollout, Sampler, Scorer, collect, targets
+from pairwright.training.state import compare_fingerprints, restore, snapshot
 from pairwright.training.updates import Learners, update
 
 ONCE = ("kl_coef", "distinct", "num_tokens", "sampler_difference", "sampler_difference_max")
@@ -68,8 +69,8 @@ class Callbacks:
     """When a phase of a step (counted from 1) begins, or has come on."""
     describe: Callable[[Prompt, Answer], dict[str, Any]] = lambda *_: {}
     """An answer as a line of samples.jsonl."""
-    stop: Callable[[], bool] = lambda: False
-    """True when the run has been asked to save and end."""
+    stop: Callable[[], int] = lambda: 0
+    """Number of the signal that has asked the run to save and end; 0 as long as none has."""
 
 
 @dataclass
@@ -138,15 +139,16 @@ def run(
             ending = finished == settings.steps
             if ending or finished % settings.eval_every == 0:
                 look(finished)
-            stopping = bool(callbacks.stop())
+            stopping = callbacks.stop()
             if ending or stopping or finished % settings.save_every == 0:
                 callbacks.phase(finished, "saving")
                 _save(loop, state, fingerprint, folder, finished, logs)
             if stopping and not ending:
                 where = folder / "checkpoints" / f"step-{finished:06d}"
-                raise Interrupted(
+                message = (
                     f"stopped as asked after step {finished} of {settings.steps}; saved in {where}. Go on with --resume"
                 )
+                raise Interrupted(message, stopping)
         return state.last
     finally:
         for log in logs.values():

@@ -135,6 +135,11 @@ def _one_step(
     return found, tokens if objective.module.UNIT == "token" else answers, float(torch.stack(deviations).max())
 
 
+LOGGED = (
+    "loss", "grad_norm", "tokens_computed", "clip_fraction", "ratio", "ratio_first", "update_kl", "updates",
+    "value_loss", "value_grad_norm", "value_clip_fraction",
+)  # fmt: skip
+"""What `update` returns at most, but for `skipped`."""
 OVER_STEPS = ("loss", "grad_norm", "value_loss", "value_grad_norm", "skipped")
 """Averaged over the optimiser steps; the others are sums over units (tokens, or answers)."""
 
