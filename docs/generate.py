@@ -7,6 +7,7 @@ from pairwright.cli import COMMANDS
 from pairwright.commandline.names import INSTEAD
 from pairwright.commandline.objectives import objectives, options_class
 from pairwright.commandline.settings import Setting, kind_of, settings_of
+from pairwright.recipes.audit import AuditConfig
 from pairwright.recipes.config import ALIASES, TrainConfig
 from pairwright.recipes.demo import DemoConfig
 from pairwright.recipes.rlhf_config import RlhfConfig
@@ -53,6 +54,10 @@ def commands() -> str:
         table(("name in TRL", "here"), trl_names()),
         "## pairwright demo",
         settings_table(settings_of(DemoConfig), {}),
+        "## pairwright audit F",
+        "Writes audit.json and audit.html, and with `--clean` the rows that no chosen filter drops. More: "
+        "[the audit](audit.md).",
+        settings_table(settings_of(AuditConfig), {}),
         "## pairwright report RUN",
         "Writes `RUN/report.html` from the files of the run's folder, without computing anything anew; for a training "
         "run also the model card, `RUN/README.md`. A folder whose `evaluation.json` compares stages, as `pairwright "

@@ -129,6 +129,8 @@ def test_the_rule_itself(file, text, broken):
         "pairwright.records",
         "pairwright.recipes.config",
         "pairwright.reading",
+        "pairwright.audit",
+        "pairwright.recipes.audit",
         "pairwright.reporting",
     ],
 )

@@ -20,6 +20,8 @@ _WHERE = {
     "rlhf": "pairwright.recipes.rlhf",
     "demo": "pairwright.recipes.demo",
     "DemoConfig": "pairwright.recipes.demo",
+    "AuditConfig": "pairwright.recipes.audit",
+    "run_audit": "pairwright.recipes.audit",
     "write_report": "pairwright.reporting",
     "read": "pairwright.reading",
     "PairwrightError": "pairwright.errors",

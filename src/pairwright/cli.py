@@ -3,6 +3,7 @@
     pairwright train METHOD ...   one training run
     pairwright demo               the miniature, from data to report
     pairwright methods            the objectives
+    pairwright audit F            what is wrong with preference data
     pairwright report RUN         report.html and README.md of a run
 
 Exit codes: 0; those of pairwright.errors; 2 for a wrong command; 130 after Ctrl-C; 1, with a traceback, for a defect.
@@ -135,6 +136,29 @@ def _demo(words: Sequence[str]) -> None:
     demo(DemoConfig(**parse("pairwright demo", text, {"demo": settings_of(DemoConfig)}, words)["demo"]))
 
 
+def _audit(words: Sequence[str]) -> None:
+    from pairwright.commandline.settings import parse, settings_of
+    from pairwright.recipes.audit import AuditConfig, run_audit
+
+    text = (
+        "What is wrong with preference data: biases, duplicates, leakage, label noise ... with examples and remedies."
+    )
+    if words and not words[0].startswith("-"):
+        words = ["--data", *words]
+    elif not set(words) & set(HELP) and "--data" not in words:
+        raise ConfigError("The data come first: pairwright audit FILE. See pairwright audit --help.")
+    audited = run_audit(
+        AuditConfig(**parse("pairwright audit", text, {"audit": settings_of(AuditConfig)}, words)["audit"])
+    )
+
+    from pairwright.reporting.audit_terminal import summary
+
+    for part in summary(audited.result):
+        say(part)
+    for name, path in audited.files.items():
+        say(f"{name:8} {path}")
+
+
 def _methods(words: Sequence[str]) -> None:
     from pairwright.commandline.objectives import objectives
 
@@ -193,6 +217,7 @@ def _translated(error: BaseException) -> PairwrightError | None:
 COMMANDS = {
     "train": Command("METHOD ...", "train a model: train dpo --model M --data F --out DIR", _train),
     "demo": Command("", "align the built-in miniature and write its report", _demo),
+    "audit": Command("F", "find out what is wrong with preference data", _audit),
     "methods": Command("", "list the methods and the data that each takes", _methods),
     "report": Command("RUN", "write report.html and the model card of a run", _report),
 }

@@ -1,13 +1,13 @@
 """What a run shows: lines, progress bars with the time left, a table at the end. On stderr, so that results can be
 piped; plain lines where there is no terminal."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-import transformers
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -41,7 +41,7 @@ class Display:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.brief = brief
         if brief or not self.console.is_terminal:
-            transformers.utils.logging.disable_progress_bar()
+            _silence_transformers()
         self.prefix = prefix
 
     def say(self, line: str) -> None:
@@ -127,6 +127,12 @@ class Display:
         self.say(f"model:   {out / 'model'}")
         self.say(f"run:     {out} (config.json, metrics.jsonl, samples.jsonl, checkpoints)")
         self.say(f"report:  pairwright report {out}")
+
+
+def _silence_transformers() -> None:
+    """No progress bars of transformers. Those who need no model, such as the audit, have not loaded it."""
+    if "transformers" in sys.modules:
+        sys.modules["transformers"].utils.logging.disable_progress_bar()
 
 
 def counter(advance: Advance) -> Callable[[int], None]:
