@@ -122,6 +122,41 @@ def test_negative_numbers_are_values(trained):
     assert trained[0].options["label_smoothing"] == -0.001
 
 
+@pytest.mark.parametrize(
+    ("words", "changed", "said"),
+    [
+        (["--use_peft"], {"tuning": "lora"}, "use_peft is tuning lora here"),
+        (["--use_peft", "False"], {"tuning": "full"}, "use_peft is tuning full here"),
+        (["--use_peft", "--load_in_4bit"], {"tuning": "qlora"}, "use_peft and load_in_4bit is tuning qlora here"),
+        (["--lora_r", "4", "--lora_target_modules", "q_proj", "v_proj"], {"lora_r": 4, "lora_targets": "q_proj,v_proj"},
+         "lora_target_modules is lora_targets here"),
+        (["--report_to", "tensorboard"], {"tracker": "tensorboard"}, "report_to is tracker here"),
+        (["--warmup_steps", "10"], {"warmup": 10.0}, "warmup_steps is warmup here"),
+    ],
+)  # fmt: skip
+def test_more_of_trls_names(trained, capsys, words, changed, said):
+    assert main(["train", "dpo", *NEEDED, *words]) == 0, capsys.readouterr().err
+    assert {name: getattr(trained[0], name) for name in changed} == changed
+    assert said in flat(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "dpo", *NEEDED, "--model", "b"], "--model is given twice"),
+        (["train", "dpo", *NEEDED, "--steps", "1", "--steps=2"], "--steps is given twice"),
+        (["train", "dpo", *NEEDED, "--load_in_4bit", "--use_peft", "false"], "load_in_4bit without use_peft"),
+        (["train", "dpo", *NEEDED, "--use_peft", "maybe"], "it has to be true or false"),
+        (["train", "dpo", *NEEDED, "--warmup_ratio", "1.0"], "a share of the steps lies below 1"),
+        (["methods", "extra"], "pairwright methods takes nothing more, and got extra"),
+    ],
+)
+def test_words_too_many(trained, capsys, words, said):
+    assert main(words) == 2
+    assert said in flat(capsys.readouterr().err)
+    assert trained == []
+
+
 def test_an_unknown_flag_names_the_nearest(trained, capsys):
     assert main(["train", "dpo", *NEEDED, "--lerning-rate", "1"]) == 2
     assert "has no --lerning-rate. Did you mean --learning-rate?" in flat(capsys.readouterr().err)

@@ -162,6 +162,8 @@ def _audit(words: Sequence[str]) -> None:
 def _methods(words: Sequence[str]) -> None:
     from pairwright.commandline.objectives import objectives
 
+    if words and words[0] not in HELP:
+        raise ConfigError(f"pairwright methods takes nothing more, and got {' '.join(words)}.")
     if words:
         say("usage: pairwright methods\n")
     from rich.box import SIMPLE

@@ -32,8 +32,26 @@ ARCHITECTURES = {
     "gpt_neox": dict(num_key_value_heads=4),
     "granite": dict(logits_scaling=3.0, residual_multiplier=0.5, attention_multiplier=0.2),
     "cohere": dict(logit_scale=0.25),
+    "gemma3n_text": dict(
+        head_dim=8,
+        intermediate_size=[48, 48, 48],
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        sliding_window=5,
+        num_kv_shared_layers=1,
+        altup_num_inputs=2,
+        laurel_rank=4,
+        hidden_size_per_layer_input=8,
+        vocab_size_per_layer_input=VOCABULARY,
+        activation_sparsity_pattern=[0.5, 0.0, 0.0],
+    ),
 }
 PLAIN_ARCHITECTURES = {
+    "llama4_text": dict(
+        head_dim=8, num_local_experts=2, num_experts_per_tok=1, intermediate_size_mlp=48, attention_chunk_size=8
+    ),
+    "recurrent_gemma": dict(
+        lru_width=32, attention_window_size=8, head_dim=8, block_types=["recurrent", "recurrent", "attention"]
+    ),
     "mamba": dict(state_size=4, expand=2, conv_kernel=3),
     "falcon_h1": dict(head_dim=8, mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8, mamba_d_state=8, mamba_chunk_size=8),
 }

@@ -17,7 +17,7 @@ from pairwright.objectives.inputs import Answers, Labelled, Pairs, Sampled, Scor
 FOLDER = Path(pairwright.objectives.__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "inputs"))
 MODULES = {name: importlib.import_module(f"pairwright.objectives.{name}") for name in NAMES}
-PAIRS = [name for name in NAMES if MODULES[name].INPUT == "pairs"]
+PAIRS = [name for name in NAMES if MODULES[name].INPUT in ("pairs", "steps")]
 
 N = 7
 TOKENS = torch.tensor([3, 1, 9, 4, 4, 2, 30])
@@ -31,6 +31,7 @@ VARIANTS = {
         {"f_divergence": "js"},
         {"f_divergence": "alpha"},
     ),
+    "dmpo": ({"gamma": 1.0},),
     "ipo": ({"reduction": "sum"},),
     "reward": ({"eta": 0.0},),
     "rpo": (
@@ -78,9 +79,17 @@ def scores(reference: bool, dtype=torch.float32, spread: float = 5.0) -> Scores:
     return Scores(draw(0, dtype, spread) + 20, draw(1, dtype, spread) + 20, torch.linspace(0, 2, N, dtype=dtype))
 
 
-MAKERS = {"pairs": pairs, "labelled": labelled, "answers": answers, "sampled": sampled, "scores": scores}
+MAKERS = {
+    "pairs": pairs,
+    "steps": pairs,
+    "labelled": labelled,
+    "answers": answers,
+    "sampled": sampled,
+    "scores": scores,
+}
 PULLED = {
     "pairs": (("chosen", -1), ("rejected", +1)),
+    "steps": (("chosen", -1), ("rejected", +1)),
     "labelled": (("logps", torch.where(LABEL, -1, +1)),),
     "answers": (("logps", -1),),
     "sampled": (("logps", torch.where(ADVANTAGES > 0, -1, +1)),),

@@ -4,7 +4,7 @@ import pytest
 
 from pairwright.reading import formats
 from pairwright.reading.prompts import part_text
-from pairwright.reading.rows import Dropped, RowError
+from pairwright.reading.rows import RowError
 from pairwright.records import Demonstration, Message, Preference, Rating, Source
 
 HERE = Source("a.jsonl", 3)
@@ -36,67 +36,6 @@ def test_trl_text_with_a_prompt_and_all_optional_columns():
     assert formats.trl_preference(row, HERE) == Preference(
         "Q: Hi\nA:", " Hello", " Go away", HERE, 0.25, 2.0, (TOOL,), {"enable_thinking": False}
     )
-
-
-@pytest.mark.parametrize(
-    ("choices", "chosen", "label"),
-    [
-        ([0], "b", 1.0),
-        ([1, 1, 1], "c", 1.0),
-        ([0, 1, 0, 0], "b", 0.75),
-        ([1, "tie"], "c", 0.75),  # 1 and a half of two votes
-        (["tie", "tie", "tie", 0], "b", 0.625),
-        (["0", "1", "1"], "c", 2 / 3),  # a column of texts, as Parquet has them
-    ],
-)
-def test_votes_become_a_pair_with_the_share_of_the_majority(choices, chosen, label):
-    votes = [{"annotator": f"a{number}", "choice": choice} for number, choice in enumerate(choices)]
-    row = {"prompt": "a", "responses": ["b", "c"], "votes": votes, "weight": 2}
-    record = formats.annotated(row, HERE)
-    assert (record.prompt, record.chosen, record.rejected) == ("a", chosen, "c" if chosen == "b" else "b")
-    assert record.label == pytest.approx(label) and record.weight == 2
-
-
-def test_votes_on_messages():
-    row = {
-        "prompt": [says("user", "Hi")],
-        "responses": [[says("assistant", "Hello")], [says("assistant", "Go")]],
-        "votes": [{"annotator": "ann", "choice": 1}],
-    }
-    assert formats.annotated(row, HERE) == Preference((user("Hi"),), (bot("Go"),), (bot("Hello"),), HERE, label=1.0)
-
-
-@pytest.mark.parametrize("choices", [[0, 1], ["tie"], [0, 1, "tie"]])
-def test_evenly_split_votes_are_dropped_by_rule(choices):
-    row = {"prompt": "a", "responses": ["b", "c"], "votes": [{"choice": choice} for choice in choices]}
-    with pytest.raises(Dropped, match=r"^no majority$"):
-        formats.annotated(row, HERE)
-
-
-VOTE = [{"annotator": "ann", "choice": 0}]
-
-
-@pytest.mark.parametrize(
-    ("responses", "votes", "reason"),
-    [
-        (["b"], VOTE, "column 'responses' holds a list of 1, a list of two responses expected"),
-        (["b", "c", "d"], VOTE, "column 'responses' holds a list of 3, a list of two responses expected"),
-        ("b", VOTE, "column 'responses' holds text"),
-        (["b", ""], VOTE, "column 'responses' is empty"),
-        (["b", 4], VOTE, r"column 'responses' holds a number \(4\), text or a list of messages expected"),
-        (["b", "b"], VOTE, "chosen and rejected are identical"),
-        (["b", "c"], [], "column 'votes' holds a list of 0, a list of at least one vote expected"),
-        (["b", "c"], "ann", "column 'votes' holds text"),
-        (["b", "c"], [*VOTE, {"annotator": "bo"}], "vote 2 has no choice"),
-        (["b", "c"], [{"choice": 2}], r"vote 1 is a number \(2\), an object whose choice is 0, 1 or \"tie\" expected"),
-        (["b", "c"], [{"choice": True}], "vote 1 is true"),
-        (["b", "c"], [{"choice": "neither"}], r"vote 1 is text \(\"neither\"\)"),
-        (["b", "c"], [0], r"vote 1 is a number \(0\), an object"),
-    ],
-)
-def test_votes_that_cannot_be_used(responses, votes, reason):
-    with pytest.raises(RowError, match=f"^{reason}"):
-        formats.annotated({"prompt": "a", "responses": responses, "votes": votes}, HERE)
 
 
 @pytest.mark.parametrize(

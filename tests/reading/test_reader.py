@@ -8,7 +8,7 @@ from pairwright.errors import ConfigError, DataError, StorageError
 from pairwright.reading import ReadReport, read
 from pairwright.reading import quarantine as quarantine_file
 from pairwright.reading.quarantine import Quarantined
-from pairwright.records import Preference, Source
+from pairwright.records import Demonstration, Preference, Rating, Source
 
 GOOD = b'{"prompt": "Hi", "chosen": "Hello", "rejected": "Go", "id": 7}'
 
@@ -107,29 +107,40 @@ def test_summary_is_ready_for_json(data):
     assert summary["reasons"]["cut off at column 31, before it is closed"] == 1
 
 
-def test_rows_dropped_by_rules_keep_the_law(tmp_path):
-    """Six rows: two kept, one without a majority, one bad, one blank, and one that is unfit for a method."""
+@pytest.fixture
+def voted(tmp_path):
+    """Five rows of votes and a blank one; the second is a tie, the fourth is bad."""
     rows = [
         {"prompt": "a", "responses": ["b", "c"], "votes": [{"choice": choice} for choice in choices]}
         for choices in ([0], [0, 1], [1, 1], [5], [0, 0, 1])
     ]
     path = tmp_path / "votes.jsonl"
     path.write_text("\n" + "".join(json.dumps(row) + "\n" for row in rows))
-    report = read(str(path), Preference)
-    assert [record.label for record in report.records] == [1.0, 1.0, pytest.approx(2 / 3)]
-    assert report.dropped == {"blank line": 1, "no majority": 1}
+    return path
+
+
+def test_rows_dropped_by_rules_keep_the_law(voted):
+    report = read(str(voted), Preference)
+    assert [record.label for record in report.records] == [1.0, 0.5, 1.0, pytest.approx(2 / 3)]
+    assert report.dropped == {"blank line": 1}
+    report.drop("tie", lambda record: record.tied)
     report.drop("doubtful", lambda record: record.label < 1)
     report.drop("never", lambda record: False)
-    assert report.lines()[0] == (
-        "6 rows read = 2 kept + 1 quarantined + 3 dropped (1 blank line, 1 no majority, 1 doubtful)"
-    )
+    assert report.lines()[0] == "6 rows read = 2 kept + 1 quarantined + 3 dropped (1 blank line, 1 tie, 1 doubtful)"
+
+
+@pytest.mark.parametrize("kind", [Demonstration, Rating])
+def test_a_tie_has_no_better_side_to_learn_from(voted, kind):
+    """One row is set aside, one is a tie, three are read."""
+    report = read(str(voted), kind)
+    assert report.dropped == {"blank line": 1, "tie": 1} and len(report.records) == 3
 
 
 def test_nothing_left_by_a_rule_is_said(tmp_path):
     path = tmp_path / "votes.jsonl"
     path.write_text('{"prompt": "a", "responses": ["b", "c"], "votes": [{"choice": "tie"}]}\n\n')
-    with pytest.raises(DataError, match=r"no row can be used \(1 no majority, 1 blank line\)"):
-        read(str(path), Preference)
+    with pytest.raises(DataError, match=r"no row can be used \(1 tie, 1 blank line\)"):
+        read(str(path), Demonstration)
 
 
 def test_the_law_is_checked():

@@ -7,7 +7,7 @@ import pytest
 
 from pairwright.errors import FormatError
 from pairwright.reading import read
-from pairwright.records import Demonstration, Message, Preference, Rating
+from pairwright.records import Demonstration, Message, Preference, Ranking, Rating
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
@@ -52,10 +52,22 @@ def test_files_of_other_families(name, kind, format, kept):
     [
         ("llamafactory-demos/kto_en_demo.json", "answers labelled good or bad"),
         ("gsm8k/train.jsonl", "the columns question, answer fit no format"),
-        ("qa-feedback-prefs/dev_feedback.json", "fit no format"),
+        ("qa-feedback-prefs/dev_feedback.json", "holds qa-feedback, which is pairs or rankings"),
     ],
 )
 def test_files_that_are_neither(name, message):
-    for kind in (Preference, Demonstration):
-        with pytest.raises(FormatError, match=message):
-            read(str(DATA / name), kind)
+    with pytest.raises(FormatError, match=message):
+        read(str(DATA / name), Preference)
+
+
+def test_rankings_of_four():
+    """400 questions, four answers and six comparisons each; the ties were counted with a line of jq."""
+    report = read(str(DATA / "qa-feedback-prefs/dev_feedback.json"), Ranking)
+    assert (report.format, len(report.records), report.quarantined) == ("qa-feedback", 400, [])
+    assert {(len(record.answers), len(record.comparisons)) for record in report.records} == {(4, 6)}
+    first = report.records[0]
+    found = [(c.better, c.worse, c.tied) for c in first.comparisons]  # preference is [0, 1, 2, 1, 0, 2]
+    assert found == [(0, 1, True), (0, 2, False), (3, 0, False), (1, 2, False), (1, 3, True), (3, 2, False)]
+    assert first.prompt[0].content.endswith("\n\nWhen does bloom by troye sivan come out?")
+    assert sum(c.tied for record in report.records for c in record.comparisons) == 296
+    assert not any("not used" in note and "prediction" in note for note in report.notes)

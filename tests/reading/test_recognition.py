@@ -99,8 +99,8 @@ def test_data_of_another_kind(tmp_path, row, kind, said, holds):
     ("row", "what"),
     [
         ({"question": "a", "answer": "b", "label": False}, "labels of answers in columns that are not known"),
-        ({"instruction": "a", "completions": [{"response": "b"}]}, "several completions of a prompt"),
-        ({"prompt": "a", "steps": ["b"]}, "solutions in steps"),
+        ({"prompt": "a", "completions": ["b", "c"]}, "completions without scores or a ranking"),
+        ({"prompt": "a", "steps": ["b"]}, "steps without a preference"),
         ({"file": "a", "line": 1, "offset": 0, "reason": "b", "raw": "c"}, "Pairwright's own quarantine file"),
     ],
 )
@@ -121,6 +121,14 @@ def test_unknown_columns_are_shown_with_what_would_fit():
         "    chosen_messages, rejected_messages\n"
         "    instruction, chosen, rejected\n"
         "    prompt, responses, votes\n"
+        "    contents, completions\n"
+        "a ranking of answers\n"
+        "    prompt, completions\n"
+        "    instruction, completions\n"
+        "    question, prediction 1, prediction 2, preference\n"
+        "steps\n"
+        "    prompt, steps, chosen, rejected\n"
+        "    prompt, initial_reason_steps, chosen, rejected\n"
         "a labelled answer\n"
         "    prompt, completion, label\n"
         "    messages, label\n"
@@ -166,9 +174,9 @@ def test_columns_that_nobody_reads_are_said(tmp_path):
 
 
 def test_pairs_read_for_labels_stay_pairs_and_that_is_said(tmp_path):
-    path = write(tmp_path, [{"prompt": "a", **PAIR, "chosen_probability": 0.5}])
+    path = write(tmp_path, [{"prompt": "a", **PAIR, "chosen_probability": 0.6}])
     report = read(path, Rating)
-    assert report.records == [Preference("a", "b", "c", report.records[0].source, label=0.5)]
+    assert report.records == [Preference("a", "b", "c", report.records[0].source, label=0.6)]
     assert report.notes == [
         f"{path}: format trl-preference (TRL preference of text), told from the columns; "
         "each pair makes two labelled answers, the chosen one good and the rejected one bad",
@@ -185,9 +193,9 @@ def test_columns_of_pairs_are_read(tmp_path):
 
 
 def test_what_votes_say_besides_is_named(tmp_path):
-    vote = {"annotator": "ann", "choice": 0, "reason": "shorter", "shown_order": [1, 0], "dimension": "helpful"}
+    vote = {"annotator": "ann", "choice": 0, "reason": "shorter", "shown_order": [1, 0], "seconds": 3, "mood": "good"}
     report = read(write(tmp_path, [{"prompt": "a", "responses": ["b", "c"], "votes": [vote]}]), Preference)
-    assert report.notes[-1] == "columns not used: votes.dimension"
+    assert report.notes[-1] == "columns not used: votes.mood"
 
 
 def test_names_are_unique():

@@ -69,8 +69,18 @@ MODES = [
 def test_every_mode_starts_at_zero_and_learns(model, adapter, data, tmp_path, tuning, reference, continued):
     """Rewards of exactly 0 and a loss of ln 2 before the first update; less loss after some."""
     start = adapter if continued else model
-    result = run(start, data, tmp_path / "run", tuning=tuning, reference=reference, steps=8, eval_every=8)
+    settings = dict(tuning=tuning, reference=reference, steps=8, eval_every=8)
+    result = run(start, data, tmp_path / "run", **settings)
     entries = lines(result.out / "metrics.jsonl")
+    assert_at_zero(entries)
+    if reference == "cache":
+        again = run(start, data, tmp_path / "warm", heard := Heard(), **settings | {"steps": 1})
+        assert "reference: 0 examples computed" in heard.line("reference:")
+        assert_at_zero(lines(again.out / "metrics.jsonl"))
+    assert entries[-2]["loss"] < 0.6 and entries[-2]["rewards/margins"] > 0.1
+
+
+def assert_at_zero(entries: list[dict]) -> None:
     before, first = entries[0], entries[1]
     assert (before["step"], first["step"]) == (0, 1)
     for entry, prefix in ((before, "eval_"), (first, "")):
@@ -78,7 +88,6 @@ def test_every_mode_starts_at_zero_and_learns(model, adapter, data, tmp_path, tu
             assert entry[f"{prefix}{name}"] == 0.0, (prefix, name)
         assert entry[f"{prefix}rewards/accuracies"] == 0.5
         assert entry[f"{prefix}loss"] == pytest.approx(math.log(2), abs=1e-6)
-    assert entries[-2]["loss"] < 0.6 and entries[-2]["rewards/margins"] > 0.1
 
 
 def test_what_full_tuning_leaves(model, data, tmp_path):
@@ -281,7 +290,9 @@ def test_pairs_without_ratings_are_dropped_where_ratings_are_compared(model, tmp
 
 def test_no_ratings_at_all_end_the_run_before_it_starts(model, data, tmp_path):
     said = r"data: .* needs ratings of both answers \(columns score_chosen and score_rejected\), and no row has them\. "
-    with pytest.raises(DataError, match=said + r"Pairs without ratings fit dpo, dpop, hinge.*, and rpo with settings"):
+    with pytest.raises(
+        DataError, match=said + r"Pairs without ratings fit dmpo, dpo, dpop, hinge.*, and rpo with settings"
+    ):
         hollow = tmp_path / "model"  # could not be loaded
         hollow.mkdir()
         (hollow / "config.json").write_text("{}")
@@ -293,12 +304,12 @@ def test_no_ratings_at_all_end_the_run_before_it_starts(model, data, tmp_path):
 def test_soft_labels_are_trained_on_and_survive_a_resume(model, tmp_path):
     """Labels of 0.5 pull nothing where nothing is learned yet: the first step's gradient is 0."""
     data = write_rows(tmp_path / "even.jsonl", [row | {"chosen_probability": 0.5} for row in pair_rows(12)])
-    result = run(model, data, tmp_path / "run", steps=2, eval_fraction=0.0)
+    result = run(model, data, tmp_path / "run", steps=2, eval_fraction=0.0, ties="half")
     first = lines(result.out / "metrics.jsonl")[0]
     assert first["loss"] == pytest.approx(math.log(2)) and first["grad_norm"] == pytest.approx(0, abs=1e-6)
     other = write_rows(tmp_path / "other.jsonl", [row | {"chosen_probability": 0.6} for row in pair_rows(12)])
     with pytest.raises(CheckpointError, match=r"data \(tokens\)"):
-        run(model, other, tmp_path / "run", steps=2, eval_fraction=0.0, resume=True)
+        run(model, other, tmp_path / "run", steps=2, eval_fraction=0.0, ties="half", resume=True)
 
 
 # Labelled answers
@@ -408,7 +419,7 @@ def test_sft_counts_tokens_and_learns(model, data, tmp_path):
         ({"sample_prompts": -1}, "--sample-prompts is -1"),
         ({"max_length": 4096}, "--max-length is 4096; the model has 128 positions"),
         ({"eval_fraction": 1.0}, r"--eval-fraction is 1.0; it must lie in \[0, 1\)"),
-        ({"method": "dpoo"}, "there is no method 'dpoo'; there are dpo, dpop, "),
+        ({"method": "dpoo"}, "there is no method 'dpoo'; there are dmpo, dpo, dpop, "),
         ({"options": {"betta": 1}}, "Its options are: beta, label_smoothing"),
         ({"method": "sft", "nll_weight": 1.0}, "sft is that likelihood"),
     ],

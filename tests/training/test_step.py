@@ -283,6 +283,7 @@ def test_weights_and_lengths_enter_the_step_and_not_the_micro_batch():
     ("schedule", "warmup", "expected"),
     [
         ("linear", 0.2, [0.5, 1, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]),
+        ("linear", 2.0, [0.5, 1, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]),  # two steps
         ("linear", 0.0, [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]),
         ("constant", 0.3, [1 / 3, 2 / 3, 1, 1, 1, 1, 1, 1, 1, 1]),
         ("constant", 0.0, [1] * 10),

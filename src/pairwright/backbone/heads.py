@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pairwright.backbone.load import Backbone
-from pairwright.backbone.policy import differences, hidden_states
+from pairwright.backbone.policy import decoder_of, differences, hidden_states
 from pairwright.tokens.trie import Trie
 
 REWARD = "score"
@@ -68,7 +68,7 @@ def scores(backbone: Backbone, trie: Trie, head: torch.nn.Linear) -> Tensor:
 
 def plain_scores(backbone: Backbone, sequences: Sequence[np.ndarray], head: torch.nn.Linear) -> Tensor:
     """(Q,) scores, one unpadded sequence of ids at a time through the decoder as it is. Slow; the yardstick."""
-    decoder = backbone.base.get_decoder()
+    decoder = decoder_of(backbone.base)
     rows = [torch.from_numpy(ids)[None].to(backbone.device) for ids in sequences]
     hidden = [decoder(input_ids=row, use_cache=False).last_hidden_state[0, -1] for row in rows]
     return head(torch.stack(hidden).float())[:, 0]

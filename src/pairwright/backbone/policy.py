@@ -28,7 +28,7 @@ LARGEST = 20
 def hidden_states(backbone: Backbone, trie: Trie, at: np.ndarray) -> Tensor:
     """(n, H) last hidden states, after the final norm, of the tokens with the indices `at` (n,) in the trie. In the
     weights' precision, under the adapter that is active now."""
-    decoder = backbone.base.get_decoder()
+    decoder = decoder_of(backbone.base)
     if backbone.backend == "rows":
         return row_hidden(decoder, trie, backbone.device, at)
     batch = to_device(trie, backbone.device, backbone.backend, at)
@@ -67,7 +67,16 @@ def head_of(model: PreTrainedModel) -> Head:
     scale = float(getattr(config, "logit_scale", None) or 1.0)
     if divisor := getattr(config, "logits_scaling", None):
         scale /= float(divisor)
-    return Head(layer.weight, layer.bias, scale, getattr(config, "final_logit_softcapping", None))
+    # Gemma's, RecurrentGemma's and xLSTM's names for it.
+    names = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+    cap = next((float(value) for name in names if (value := getattr(config, name, None))), None)
+    return Head(layer.weight, layer.bias, scale, cap)
+
+
+def decoder_of(model: PreTrainedModel) -> Any:
+    """The layers without the head. Llama 4's get_decoder gives the whole model."""
+    decoder = model.get_decoder()
+    return model.model if decoder is model else decoder
 
 
 def reference_weights(backbone: Backbone) -> AbstractContextManager:

@@ -47,7 +47,9 @@ def plain_implementation(model: PreTrainedModel) -> str:
 def row_hidden(decoder: torch.nn.Module, trie: Trie, device: torch.device, at: np.ndarray) -> Tensor:
     """(n, H) hidden states of the tokens with the indices `at` (n,), from one right-padded row per sequence."""
     ids = [torch.from_numpy(trie.ids[path]) for path in trie.paths]
-    padded = pad_sequence(ids, batch_first=True).to(device)
+    # With a token of the batch: where the pad token's embedding is 0, Gemma 3n divides by its norm, and the gradient of
+    # a position that nobody looks at becomes NaN.
+    padded = pad_sequence(ids, batch_first=True, padding_value=int(trie.ids[0])).to(device)
     mask = pad_sequence([torch.ones_like(i) for i in ids], batch_first=True).to(device)
     hidden = decoder(input_ids=padded, attention_mask=mask, use_cache=False).last_hidden_state
     owner = np.empty(len(trie), np.int64)

@@ -51,7 +51,10 @@ def split(argv: Sequence[str], program: str) -> dict[str, list[str]]:
             given["help"] = []
         elif word.startswith("--"):
             name, equals, value = word[2:].partition("=")
-            latest = given[name.replace("-", "_")] = [value] if equals else []
+            key = name.replace("-", "_")
+            if key in given:
+                raise ConfigError(f"--{name} is given twice; give it once.")
+            latest = given[key] = [value] if equals else []
         elif latest is None:
             raise ConfigError(f"{word!r} has no flag before it. See {program} --help.")
         else:

@@ -25,7 +25,9 @@ INSTEAD = {
 _BATCH = ("per_device_train_batch_size", "gradient_accumulation_steps")
 _TRL_BATCH_DEFAULT = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1}
 
-KNOWN = frozenset([*INSTEAD, *_BATCH, "loss_type", *(old for names in ALIASES.values() for old in names)])
+_TUNING = ("use_peft", "load_in_4bit")
+
+KNOWN = frozenset([*INSTEAD, *_BATCH, *_TUNING, "loss_type", *(old for names in ALIASES.values() for old in names)])
 """Every name that `translate` takes besides our own."""
 
 
@@ -38,17 +40,22 @@ def translate(given: Mapping[str, Any], method: str) -> tuple[dict[str, Any], li
     settings: dict[str, Any] = {}
     notes = []
     for name, value in given.items():
-        if name in _BATCH:
+        if name in (*_BATCH, *_TUNING):
             continue
         if name in INSTEAD:
             notes.append(f"{name} is not needed: {INSTEAD[name]}.")
         elif name == "loss_type":
             notes.append(_loss_type(str(_single(value)), method))
         elif name in ours:
-            _add(settings, ours[name], value, given)
+            _add(settings, ours[name], _fitted(name, value), given)
             notes.append(f"{name} is {ours[name]} here.")
         else:
             settings[name] = value
+    if any(name in given for name in _TUNING):
+        tuning, note = _tuning(given)
+        as_words = isinstance(next(given[name] for name in _TUNING if name in given), list)
+        _add(settings, "tuning", [tuning] if as_words else tuning, given)
+        notes.append(note)
     if any(name in given for name in _BATCH):
         pairs, note = _pairs_per_step(given)
         _add(settings, "pairs_per_step", [str(pairs)] if isinstance(_first_batch(given), list) else pairs, given)
@@ -60,6 +67,29 @@ def _add(settings: dict[str, Any], name: str, value: Any, given: Mapping[str, An
     if name in given or name in settings:
         raise ConfigError(f"{name} is given twice, under its own name and under another one; give it once.")
     settings[name] = value
+
+
+def _fitted(name: str, value: Any) -> Any:
+    """The value of a setting that is written in another way here."""
+    if name == "lora_target_modules" and isinstance(value, list):
+        return [",".join(value)] if all(isinstance(word, str) for word in value) and value else value
+    if name == "warmup_ratio" and str(_single(value)).replace(".", "", 1).isdigit() and float(_single(value)) >= 1:
+        raise ConfigError(f"warmup_ratio is {_single(value)}; a share of the steps lies below 1.")
+    return value
+
+
+def _tuning(given: Mapping[str, Any]) -> tuple[str, str]:
+    """use_peft and load_in_4bit as our `tuning`. A switch without a value is on."""
+    on = {}
+    for name in _TUNING:
+        word = str(_single(given[name])).lower() if name in given else "false"
+        if word not in ("", "true", "false"):
+            raise ConfigError(f"{name} is {word!r}; it has to be true or false.")
+        on[name] = word != "false"
+    if on["load_in_4bit"] and "use_peft" in given and not on["use_peft"]:
+        raise ConfigError("load_in_4bit without use_peft: 4-bit weights cannot be trained, only adapters on them.")
+    tuning = "qlora" if on["load_in_4bit"] else "lora" if on["use_peft"] else "full" if "use_peft" in given else "lora"
+    return tuning, f"{' and '.join(name for name in _TUNING if name in given)} is tuning {tuning} here."
 
 
 def _pairs_per_step(given: Mapping[str, Any]) -> tuple[int, str]:

@@ -15,11 +15,12 @@ from pairwright.errors import ConfigError
 FOLDER = Path(__file__).parent.parent / "objectives"
 
 DATA = {
-    "pairs": "pairs",
+    "pairs": "pairs or rankings",
+    "steps": "steps",
     "labelled": "labelled answers or pairs",
-    "answers": "demonstrations or pairs",
+    "answers": "demonstrations, pairs or rankings",
     "sampled": "prompts and a reward",
-    "scores": "pairs",
+    "scores": "pairs or rankings",
 }
 """INPUT -> the data that is read for it (docs/data-formats.md); reading/recognition.py decides."""
 

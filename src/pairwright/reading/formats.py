@@ -1,7 +1,7 @@
 """The public formats of preferences, labelled answers and demonstrations: a function for each, from a row to a record.
 
 Each refuses with RowError what cannot be used as it stands; none mends, guesses or leaves out.
-Leaves out: which format a file has (recognition.py); rankings and steps, which are named there.
+Leaves out: which format a file has (recognition.py); several answers to one prompt (rankings.py); steps (steps.py).
 """
 
 import re
@@ -12,7 +12,6 @@ from pairwright.reading.messages import (
     Turn,
     label,
     need,
-    need_key,
     number,
     probability,
     template_kwargs,
@@ -22,17 +21,14 @@ from pairwright.reading.messages import (
     turns,
     weight,
 )
-from pairwright.reading.prompts import answer, demonstrated, part, part_text, prompt
-from pairwright.reading.rows import Dropped, RowError, describe
+from pairwright.reading.prompts import answer, demonstrated, part, part_text, prompt, unrepeated
+from pairwright.reading.rows import RowError, describe
 from pairwright.records import Demonstration, Message, Preference, Rating, Source, Text
 
 Columns = Mapping[str, Any]
 
 TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):(?: |(?=\n)|\Z)")
 """Start of a turn in an HH-RLHF transcript; an empty last turn may lack the space."""
-
-NO_MAJORITY = "no majority"
-"""Rule by which a row is dropped: its votes are split evenly."""
 
 SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 
@@ -53,7 +49,7 @@ def trl_preference(row: Columns, source: Source) -> Preference:
         if given is None or (isinstance(given, str) and _repeats(given, chosen) and _repeats(given, rejected)):
             return _preference(row, source, *part(chosen, rejected))
         if not isinstance(given, str):
-            return _answers(row, source, given, _unrepeated(given, chosen), _unrepeated(given, rejected))
+            return _answers(row, source, given, unrepeated(given, chosen), unrepeated(given, rejected))
     held = {"prompt": given, "chosen": chosen, "rejected": rejected}
     kinds = ", ".join(f"'{column}' {_kind(value)}" for column, value in held.items() if value is not None)
     raise RowError(f"the columns must all hold text or all messages; here they hold: {kinds}")
@@ -100,22 +96,6 @@ def alpaca_preference(row: Columns, source: Source) -> Preference:
     )
 
 
-def annotated(row: Columns, source: Source) -> Preference:
-    """{prompt, responses: [two], votes: [{choice}]}: the response that more annotators chose is preferred, with the
-    share of their votes as its probability. A "tie" is half a vote for each; evenly split votes prefer neither."""
-    said = need(row, "responses", "a list of two responses")
-    if not isinstance(said, list) or len(said) != 2:
-        raise RowError(f"column 'responses' holds {describe(said)}, a list of two responses expected")
-    for response in said:
-        text_or_turns({"responses": response}, "responses")
-    first = _share(need(row, "votes", "a list of votes"))
-    if first == 0.5:
-        raise Dropped(NO_MAJORITY)
-    better, worse = said if first > 0.5 else reversed(said)
-    pair = {**row, "chosen": better, "rejected": worse, "chosen_probability": max(first, 1 - first)}
-    return trl_preference(pair, source)
-
-
 def prompt_completion(row: Columns, source: Source) -> Demonstration:
     """{prompt, completion}, both text or both messages. A text prompt may be empty: then it is text to imitate."""
     completion = text_or_turns(row, "completion")
@@ -124,7 +104,7 @@ def prompt_completion(row: Columns, source: Source) -> Demonstration:
     given = text_or_turns(row, "prompt")
     if isinstance(given, str):
         raise RowError("'prompt' holds text and 'completion' holds messages")
-    return _demonstration(row, source, prompt(given, "prompt"), answer(_unrepeated(given, completion), "completion"))
+    return _demonstration(row, source, prompt(given, "prompt"), answer(unrepeated(given, completion), "completion"))
 
 
 def messages(row: Columns, source: Source) -> Demonstration:
@@ -197,25 +177,6 @@ def _rating(row: Columns, source: Source, asked: Text, completion: Text) -> Rati
     return Rating(asked, completion, label(row), source, weight(row), tools(row.get("tools")), template_kwargs(row))
 
 
-def _share(votes: Any) -> float:
-    """Share of the votes that the first of two responses has."""
-    if not isinstance(votes, list) or not votes:
-        raise RowError(f"column 'votes' holds {describe(votes)}, a list of at least one vote expected")
-    return sum(_vote(vote, number) for number, vote in enumerate(votes, start=1)) / len(votes)
-
-
-def _vote(vote: Any, number: int) -> float:
-    """1 for the first response, 0 for the second, a half for a tie. Where a file's columns have one type each, the
-    indices are texts."""
-    choice = need_key(vote, "choice", f"vote {number}") if isinstance(vote, dict) else vote
-    if not isinstance(vote, dict) or type(choice) not in (int, str) or str(choice) not in _VOTES:
-        raise RowError(f'vote {number} is {describe(choice)}, an object whose choice is 0, 1 or "tie" expected')
-    return _VOTES[str(choice)]
-
-
-_VOTES = {"0": 1.0, "1": 0.0, "tie": 0.5}
-
-
 def _kind(value: str | list[Turn]) -> str:
     return "text" if isinstance(value, str) else "messages"
 
@@ -224,11 +185,6 @@ def _repeats(given: str, said: list[Turn]) -> bool:
     """Whether the conversation's first user turn is the prompt that a column of text gives once more."""
     users = [turn.message.content for turn in said if turn.message.role == "user"]
     return bool(users) and users[0].strip() == given.strip()
-
-
-def _unrepeated(given: list[Turn], said: list[Turn]) -> list[Turn]:
-    begins = [turn.message for turn in said[: len(given)]] == [turn.message for turn in given]
-    return said[len(given) :] if begins else said
 
 
 def _transcript(row: Columns, column: str) -> list[Turn]:

@@ -91,6 +91,12 @@ def part_text(chosen: str, rejected: str) -> tuple[str, str, str]:
     return chosen[:shared], chosen[shared:], rejected[shared:]
 
 
+def unrepeated(given: list[Turn], said: list[Turn]) -> list[Turn]:
+    """What was said after the given prompt, where a conversation brings the prompt once more."""
+    begins = [turn.message for turn in said[: len(given)]] == [turn.message for turn in given]
+    return said[len(given) :] if begins else said
+
+
 def common_length(one: str, other: str) -> int:
     """Length of the longest common beginning; halving, since comparing slices is much faster than characters."""
     low, high = 0, min(len(one), len(other))

@@ -1,8 +1,8 @@
 """Data to records: finds the rows, tells their format, makes the records, and accounts for every row.
 
 The conservation law: rows read = records kept + rows quarantined (with a reason each) + rows dropped by a named rule.
-The rules are the blank line, votes without a majority, and what a method needs and a row lacks (`drop`). Records stay
-in the order of the files (by name) and of the rows in them.
+The rules are the blank line, ties where a preference is needed, and what a method needs and a row lacks (`drop`).
+Records stay in the order of the files (by name) and of the rows in them.
 Leaves out: tokens, lengths, duplicates, quality (tokens/, audit/).
 """
 
@@ -18,8 +18,8 @@ from pairwright.reading import quarantine as quarantine_file
 from pairwright.reading.containers import Container, locate
 from pairwright.reading.quarantine import Quarantined
 from pairwright.reading.recognition import SAMPLE, Columns, Format, Kind, named, recognise
-from pairwright.reading.rows import BLANK, Dropped, Row, RowError
-from pairwright.records import Demonstration, Preference, Rating, Record, Source
+from pairwright.reading.rows import BLANK, TIE, Dropped, Row, RowError
+from pairwright.records import Demonstration, Preference, Ranking, Rating, Record, Source, Steps, Text, answers
 
 
 @dataclass
@@ -101,11 +101,13 @@ def read(
 ) -> ReadReport:
     """Reads a file, a folder of files or a hub data set (its `split`) as records of `kind`.
 
-    Preferences read as Demonstration give the chosen side; read as Rating they stay preferences, each of which makes
-    two labelled answers (tokens/labelled.py). `format` forces a format by name; else each file's is told from its
-    columns. Rows that can't be used go to `quarantine`, if given, and into the report in any case. Raises
-    FormatError when columns fit no format or several, DataError when there is nothing to read or no row is usable,
-    ConfigError when `quarantine` is a file that holds something else.
+    Read as Ranking, pairs stay pairs. Read as Demonstration, both give the best answer; read as Rating, pairs stay
+    preferences, each of which makes two labelled answers (tokens/labelled.py). `format` forces a format by name; else
+    each file's is told from its columns. Rows that can't be used go to `quarantine`, if given, and into the report in
+    any case.
+
+    Raises FormatError when columns fit no format or several, DataError when there is nothing to read or no row is
+    usable, ConfigError when `quarantine` is a file that holds something else.
     """
     forced = None if format is None else named(format, kind)
     if quarantine is not None:
@@ -167,15 +169,24 @@ def _read_one(
 
 def _record(row: Columns, source: Source, kind: Kind, found: Format, usual: type | None) -> Record:
     record = found.parse(row, source)
-    answer = record.chosen if isinstance(record, Preference) else record.completion
-    if usual is not None and type(answer) is not usual:
-        here, there = (_KINDS[type(answer)], _KINDS[usual])
+    if usual is not None and type(_sample(record)) is not usual:
+        here, there = (_KINDS[type(_sample(record))], _KINDS[usual])
         raise RowError(f"the type changes here: this row holds {here}, the file's first rows hold {there}")
-    if kind is Demonstration and isinstance(record, Preference):
-        return Demonstration(
-            record.prompt, record.chosen, record.source, record.weight, record.tools, record.template_kwargs
-        )
+    if isinstance(record, Ranking) and kind not in (Ranking, Demonstration):
+        raise RowError(f"{len(record.answers)} answers make a ranking; pairs are wanted here")
+    if isinstance(record, Preference | Ranking) and kind in (Demonstration, Rating) and record.tied:
+        raise Dropped(TIE)
+    if isinstance(record, Ranking) and kind is Demonstration and len(record.best) > 1:
+        raise Dropped(TIE)
+    if kind is Demonstration and isinstance(record, Preference | Ranking):
+        best = record.chosen if isinstance(record, Preference) else record.answers[record.best[0]]
+        return Demonstration(record.prompt, best, record.source, record.weight, record.tools, record.template_kwargs)
     return record
+
+
+def _sample(record: Record) -> Text:
+    """A text of the record by which its kind of text is told."""
+    return record.prompt if isinstance(record, Steps) else answers(record)[0]
 
 
 _KINDS: dict[type, str] = {str: "text", tuple: "messages"}
@@ -189,20 +200,21 @@ def _usual(found: Format, sample: Sequence[Columns]) -> type | None:
             record = found.parse(row, Source("", 0))
         except RowError:
             continue  # counted with its reason when its turn comes
-        kinds[type(record.chosen if isinstance(record, Preference) else record.completion)] += 1
+        kinds[type(_sample(record))] += 1
     return kinds.most_common(1)[0][0] if kinds else None
 
 
-_PAIRS_AS: dict[type, str] = {
-    Demonstration: "the chosen side is learned from, the rejected one is not used",
-    Rating: "each pair makes two labelled answers, the chosen one good and the rejected one bad",
+_AS: dict[tuple[type, type], str] = {
+    (Preference, Demonstration): "the chosen side is learned from, the rejected one is not used",
+    (Ranking, Demonstration): "the best answer is learned from, the others are not used",
+    (Preference, Rating): "each pair makes two labelled answers, the chosen one good and the rejected one bad",
 }
 
 
 def _said(name: str, found: Format, usual: type | None, kind: Kind, forced: bool) -> str:
     how = "as asked" if forced else "told from the columns"
     what = f" of {_KINDS[usual]}" if usual and found.either else ""
-    side = f"; {_PAIRS_AS[kind]}" if found.kind is not kind else ""
+    side = f"; {_AS[found.kind, kind]}" if (found.kind, kind) in _AS else ""
     return f"{name}: format {found.name} ({found.title}{what}), {how}{side}"
 
 

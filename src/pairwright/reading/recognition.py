@@ -11,25 +11,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from pairwright.errors import FormatError
-from pairwright.reading import formats
+from pairwright.reading import formats, rankings, steps
 from pairwright.reading.formats import TURN, Columns
 from pairwright.reading.messages import LABELS
-from pairwright.records import Demonstration, Preference, Rating, Record, Source
+from pairwright.records import Demonstration, Preference, Ranking, Rating, Record, Source, Steps
 
 SAMPLE = 100
 """Rows from which a file's format is told."""
 
 OPTIONAL = ("weight", "tools", "chat_template_kwargs")
 """Columns that every format may have."""
+PREDICTION = "prediction "
+"""Beginning of the columns that hold QA-Feedback's answers."""
 OF_PAIRS = ("margin", "chosen_probability", "score_chosen", "score_rejected")
 """Columns that preferences may have besides."""
 
 
-Kind = type[Preference] | type[Demonstration] | type[Rating]
+Kind = type[Preference] | type[Ranking] | type[Steps] | type[Demonstration] | type[Rating]
 
 READS: Mapping[Kind, tuple[Kind, ...]] = {
     Preference: (Preference,),
-    Demonstration: (Demonstration, Preference),
+    Ranking: (Preference, Ranking),
+    Steps: (Steps,),
+    Demonstration: (Demonstration, Preference, Ranking),
     Rating: (Rating, Preference),
 }
 """Kind of record that is wanted -> kinds of data that give it."""
@@ -56,8 +60,10 @@ class Format:
 
     def unused(self, row: Columns, kind: Kind) -> set[str]:
         """Names of the row's columns that this format does not read for records of `kind`."""
-        known = {*self.needs, *self.may, *OPTIONAL, *(OF_PAIRS if kind is Preference else ())}
+        known = {*self.needs, *self.may, *OPTIONAL, *(OF_PAIRS if kind in (Preference, Ranking) else ())}
         names = row.keys() - known
+        if "preference" in self.needs:
+            names = {name for name in names if not name.startswith(PREDICTION)}
         if "input" in self.needs and isinstance(row.get("input"), dict):
             names |= {f"input.{key}" for key in row["input"].keys() - {"messages", "tools"}}
         if "votes" in self.needs and isinstance(row.get("votes"), list):
@@ -65,8 +71,8 @@ class Format:
         return set(names)
 
 
-_OF_VOTES = {"annotator", "choice", "reason", "shown_order"}
-"""Keys of a vote that say nothing else about the pair than its choice does."""
+_OF_VOTES = {"annotator", "choice", "reason", "shown_order", "dimension", "seconds"}
+"""Keys of a vote that are kept."""
 
 
 def has(row: Columns, *columns: str) -> bool:
@@ -91,7 +97,13 @@ def _conversation_alone(row: Columns) -> bool:
 
 
 def _plain_pair(row: Columns) -> bool:
+    if has(row, "steps") or has(row, "initial_reason_steps"):
+        return False
     return has(row, "prompt") or not (has(row, "conversations") or has(row, "instruction") or _transcripts(row))
+
+
+def _ranked(row: Columns) -> bool:
+    return has(row, "scores") or has(row, "ranking")
 
 
 _SHAREGPT, _ALPACA = ("system",), ("input", "system", "history")
@@ -110,7 +122,19 @@ FORMATS = (
     Format("alpaca-preference", "Alpaca preference", Preference,
            ("instruction", "chosen", "rejected"), _ALPACA, formats.alpaca_preference),
     Format("annotated", "votes of annotators", Preference,
-           ("prompt", "responses", "votes"), (), formats.annotated, either=True),
+           ("prompt", "responses", "votes"), (), rankings.annotated, either=True),
+    Format("vertex", "Vertex preference", Preference,
+           ("contents", "completions"), ("system_instruction", "systemInstruction"), rankings.vertex),
+    Format("completions", "completions with scores or a ranking", Ranking,
+           ("prompt", "completions"), ("scores", "ranking"), rankings.completions, _ranked, either=True),
+    Format("ultrafeedback", "UltraFeedback", Ranking,
+           ("instruction", "completions"), (), rankings.ultrafeedback),
+    Format("qa-feedback", "QA-Feedback", Ranking,
+           ("question", "prediction 1", "prediction 2", "preference"), ("passages",), rankings.qa_feedback),
+    Format("steps", "solutions in steps", Steps,
+           ("prompt", "steps", "chosen", "rejected"), (), steps.steps, either=True),
+    Format("step-dpo", "Step-DPO", Steps,
+           ("prompt", "initial_reason_steps", "chosen", "rejected"), (), steps.step_dpo, either=True),
     Format("labelled", "answers labelled good or bad", Rating,
            ("prompt", "completion", "label"), (), formats.labelled, _labelled, either=True),
     Format("labelled-messages", "conversations labelled good or bad", Rating,
@@ -130,8 +154,8 @@ FORMATS = (
 
 OTHERS: tuple[tuple[str, Callable[[Columns], bool]], ...] = (
     ("labels of answers in columns that are not known", _labelled),
-    ("several completions of a prompt with scores or a ranking", lambda row: has(row, "completions")),
-    ("solutions in steps", lambda row: has(row, "steps")),
+    ("completions without scores or a ranking", lambda row: has(row, "completions")),
+    ("steps without a preference", lambda row: has(row, "steps")),
     ("Pairwright's own quarantine file", lambda row: has(row, "file", "offset", "reason") or has(row, "reason", "raw")),
 )
 """Kinds of data that are known and that no format above reads."""
@@ -171,7 +195,8 @@ def recognise(file: str, rows: Sequence[Columns], kind: Kind) -> Format:
         raise FormatError(f"{file}: holds {other} (columns {columns}), not {_ROWS[kind]}.")
     raise FormatError(
         f"{file}: the columns {columns} fit no format.\n"
-        f"A row of preferences has\n{_choices(Preference)}\na labelled answer\n{_choices(Rating)}\n"
+        f"A row of preferences has\n{_choices(Preference)}\na ranking of answers\n{_choices(Ranking)}\n"
+        f"steps\n{_choices(Steps)}\na labelled answer\n{_choices(Rating)}\n"
         f"and a row of demonstrations\n{_choices(Demonstration)}\n"
         "Rename the columns; docs/data-formats.md has an example of each."
     )
@@ -179,6 +204,8 @@ def recognise(file: str, rows: Sequence[Columns], kind: Kind) -> Format:
 
 _ROWS: Mapping[Kind, str] = {
     Preference: "pairs of a chosen and a rejected answer",
+    Ranking: "pairs or rankings of answers",
+    Steps: "steps of solutions",
     Rating: "answers labelled good or bad",
     Demonstration: "demonstrations",
 }

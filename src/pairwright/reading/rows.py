@@ -16,6 +16,9 @@ from typing import Any, NoReturn
 BLANK = "blank line"
 """Rule by which a row is dropped instead of quarantined: nothing stands on the line."""
 
+TIE = "tie"
+"""Rule by which a row is dropped: neither answer is preferred."""
+
 MAX_ROW = 64 << 20
 """Longest row in bytes. A longer one is quarantined, so that a hostile file can't fill the memory."""
 

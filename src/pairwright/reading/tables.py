@@ -14,7 +14,10 @@ from pairwright.errors import DataError
 from pairwright.reading.jsonl import Stream, open_lines, skip_bom, strip_end
 from pairwright.reading.rows import BLANK, MAX_ROW, Row, RowError, decode, parse_value
 
-OBJECTS = ("tools", "chat_template_kwargs", "history", "responses", "votes")
+OBJECTS = (
+    *("tools", "chat_template_kwargs", "history", "responses", "votes", "steps", "preference", "passages"),
+    *("completions", "scores", "ranking", "contents", "system_instruction", "systemInstruction"),
+)
 """Columns whose cells are JSON in any case."""
 NUMBERS = ("weight", "margin", "chosen_probability", "score_chosen", "score_rejected")
 OPTIONAL = (*OBJECTS, *NUMBERS, "system")

@@ -20,7 +20,9 @@ ALIASES = {
     "eval_every": ("eval_steps",),
     "keep_checkpoints": ("save_total_limit",),
     "schedule": ("lr_scheduler_type",),
-    "warmup": ("warmup_ratio",),
+    "warmup": ("warmup_steps", "warmup_ratio"),
+    "lora_targets": ("lora_target_modules",),
+    "tracker": ("report_to",),
 }
 
 
@@ -51,6 +53,15 @@ class TrainConfig:
     """Share of the examples held out when there is no `eval_data`; 0 for none."""
     chat_template: str | None = None
     """A Jinja file to use instead of the tokenizer's chat template; `text` for the plain "Human: / Assistant:" form."""
+    turns: Literal["all", "last"] = "all"
+    """Which assistant turns of an answer are scored: `all` from where the answers to compare part, or its `last` one.
+    User, system and tool tokens never are."""
+    ties: Literal["drop", "half"] = "drop"
+    """Answers of which neither is preferred (equal ratings, evenly split votes): left out, or trained on as half a
+    preference either way."""
+    dimensions: str | None = None
+    """Weights of the dimensions that annotators voted on, such as `helpful=2,harmless=1`: the weighed shares of the
+    votes make the label. Without, all dimensions weigh the same."""
     max_length: int | None = None
     """Longest sequence in tokens. Default: what the model can take, at most 2048."""
 
@@ -80,7 +91,8 @@ class TrainConfig:
     epochs: float = 1.0
     """Passes over the data."""
     pairs_per_step: int = 8
-    """Examples (pairs, labelled answers, demonstrations) in one optimiser step, over all processes."""
+    """Examples (pairs, rankings, solutions in steps, labelled answers, demonstrations) in one optimiser step, over all
+    processes."""
     tokens_per_batch: int | None = None
     """Tokens in one forward pass. Default: from the device's memory. Does not change the result, only the memory."""
     learning_rate: float | None = None
@@ -88,7 +100,7 @@ class TrainConfig:
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls after the warm-up."""
     warmup: float = 0.1
-    """Share of the steps in which the learning rate rises from 0."""
+    """Share of the steps in which the learning rate rises from 0; from 1 on, the number of these steps."""
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay."""
     max_grad_norm: float = 1.0

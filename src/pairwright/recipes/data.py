@@ -13,9 +13,11 @@ from pairwright.reading.recognition import Kind
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.display import Display, counter
 from pairwright.recipes.methods import RECORDS, methods_for
+from pairwright.recipes.preferences import prepare
+from pairwright.recipes.shapes import shaped
 from pairwright.records import Preference, Rating
 from pairwright.tokens.chat import Encoded, encode
-from pairwright.tokens.labelled import from_pairs, with_mismatched
+from pairwright.tokens.labelled import with_mismatched
 from pairwright.tokens.rules import RULES
 from pairwright.tokens.sequences import Example
 from pairwright.training.files import write_json_atomic
@@ -54,6 +56,7 @@ def read_files(
         reports[part] = report = _read(data, kind, config.format, split, aside if first and not resumed else None)
         if resumed and aside.exists():
             report.quarantine = aside
+        prepare(report, f"{part}: {data}", config)
         if objective.needs_ratings:
             _keep_rated(report, f"{part}: {data}", config.method)
         display.say(f"{part}: {data} ({report.format})")
@@ -100,16 +103,17 @@ def tokenise(
     """
     template = config.chat_template
     max_length = config.max_length or longest_sequence(backbone)
-    encoded = {part: _encode(part, r, backbone, template, max_length, display) for part, r in reports.items()}
+    encoded = {part: _encode(part, r, backbone, template, max_length, config, display) for part, r in reports.items()}
     if first and not (out / "config.json").exists():
-        found = {p: {"reading": reports[p].summary(), "tokens": _token_report(encoded[p])} for p in reports}
-        write_json_atomic(out / "data.json", found)
-    examples = {p: from_pairs(e.examples) if objective.labelled else e.examples for p, e in encoded.items()}
+        known = {p: {"reading": reports[p].summary(), "tokens": _token_report(encoded[p])} for p in reports}
+        write_json_atomic(out / "data.json", known)
+    found = {part: shaped(objective, e.examples, reports[part].records, display.say) for part, e in encoded.items()}
+    examples = {part: shape.examples for part, shape in found.items()}
     if "held-out" in reports:
         train, held_out = examples["data"], examples["held-out"]
         records = reports["held-out"].records
     else:
-        train, held_out = split(examples["data"], config.eval_fraction, config.seed)
+        train, held_out = split(examples["data"], config.eval_fraction, config.seed, found["data"].prompts)
         shown = {e.source for e in (held_out or train)}
         records = [r for r in reports["data"].records if r.source in shown]
     if objective.labelled:
@@ -121,7 +125,13 @@ def tokenise(
 
 
 def _encode(
-    part: str, report: ReadReport, backbone: Backbone, template: str | None, max_length: int, display: Display
+    part: str,
+    report: ReadReport,
+    backbone: Backbone,
+    template: str | None,
+    max_length: int,
+    config: TrainConfig,
+    display: Display,
 ) -> Encoded:
     with display.progress("tokenising", len(report.records)) as advance:
         encoded = encode(
@@ -129,6 +139,7 @@ def _encode(
             backbone.tokenizer,
             chat_template=template,
             max_length=max_length,
+            turns=config.turns,
             progress=counter(advance),
         )
     counts = {rule: number for rule, number in encoded.counts.items() if number}
@@ -142,16 +153,20 @@ def _encode(
     return encoded
 
 
-def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
+def split(
+    examples: Sequence[Example], fraction: float, seed: int, prompts: Sequence[str] | None = None
+) -> tuple[list[Example], list[Example]]:
     """(train, held out). Examples with the same prompt stay on the same side, so that nothing held out has been seen;
-    where there is no prompt, equal first sequences do. Never holds out more than `fraction`; a prompt with more
+    where there is no prompt, equal first sequences do. `prompts` are those of the examples, where an example's first
+    sequence does not tell. Never holds out more than `fraction`; a prompt with more
     examples than that is trained on."""
     groups: dict[bytes, list[Example]] = {}
-    for example in examples:
+    for number, example in enumerate(examples):
         first = example.sequences[0]
         prompt = first.ids[: int(first.supervised.argmax())]
-        shared = prompt if len(prompt) > 1 else first.ids  # a lone BOS is no prompt
-        groups.setdefault(hashlib.sha256(f"{seed}".encode() + shared.tobytes()).digest(), []).append(example)
+        shared = (prompt if len(prompt) > 1 else first.ids).tobytes()  # a lone BOS is no prompt
+        key = shared if prompts is None else prompts[number].encode("utf-8", "surrogatepass")
+        groups.setdefault(hashlib.sha256(f"{seed}".encode() + key).digest(), []).append(example)
     wanted = round(fraction * len(examples))
     held: set[int] = set()
     for key in sorted(groups):

@@ -5,10 +5,16 @@ from pathlib import Path
 from types import ModuleType
 
 from pairwright.reading.recognition import READS, Kind
-from pairwright.records import Demonstration, Preference, Rating
+from pairwright.records import Demonstration, Ranking, Rating, Steps
 
 FOLDER = Path(__file__).parent.parent / "objectives"
-RECORDS: dict[str, Kind] = {"pairs": Preference, "labelled": Rating, "answers": Demonstration, "scores": Preference}
+RECORDS: dict[str, Kind] = {
+    "pairs": Ranking,
+    "steps": Steps,
+    "labelled": Rating,
+    "answers": Demonstration,
+    "scores": Ranking,
+}
 """What an objective's INPUT is read as."""
 
 

@@ -10,7 +10,7 @@ from pairwright.feedback.sample import end_ids as model_ends
 from pairwright.feedback.sample import sample_ids
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.data import LONGEST, longest_sequence
-from pairwright.records import Message, Preference, Record
+from pairwright.records import Message, Ranking, Record, answers
 from pairwright.tokens.chat import end_ids, prompt_ids
 
 
@@ -39,7 +39,7 @@ class Sampler:
         """One entry per prompt: the prompt's text, the model's completion, and the chosen answer."""
         tokenizer = self.backbone.tokenizer
         for (record, ids), answer in zip(self.prompts, self._answers()):
-            chosen = record.chosen if isinstance(record, Preference) else record.completion
+            chosen = answers(record)[record.best[0] if isinstance(record, Ranking) else 0]
             yield {
                 "prompt": tokenizer.decode(ids, skip_special_tokens=False),
                 "completion": tokenizer.decode(answer, skip_special_tokens=True),
@@ -53,7 +53,7 @@ class Sampler:
         backbone.model.eval()
         ends = sorted({*self.ends, *model_ends(backbone.base, backbone.tokenizer)})
         with plain_attention(backbone.base, backbone.plain):
-            answers = sample_ids(
+            found = sample_ids(
                 backbone.model,
                 [ids for _, ids in self.prompts],
                 end_ids=ends,
@@ -61,7 +61,7 @@ class Sampler:
                 max_new_tokens=self.tokens,
             )
         backbone.model.train()
-        return [answer for ((answer, _),) in answers]
+        return [answer for ((answer, _),) in found]
 
 
 def _text(side: str | tuple[Message, ...]) -> str:

@@ -37,7 +37,7 @@ def make_objective(config: TrainConfig) -> Objective:
         raise ConfigError(f"options of {name}: {error}. Its options are: {', '.join(fields) or 'none'}") from error
     if hasattr(module, "filled"):
         options = module.filled(options)
-    if config.nll_weight and module.INPUT != "pairs":
+    if config.nll_weight and module.INPUT not in ("pairs", "steps"):
         why = "is that likelihood" if module.INPUT == "answers" else "has no pairs"
         raise ConfigError(f"--nll-weight adds the chosen answer's likelihood to a preference loss; {name} {why}")
     return Objective(module, options, config.nll_weight)
@@ -62,7 +62,9 @@ def check(config: TrainConfig) -> None:
         value = getattr(config, name)
         if not 0 <= value < math.inf:
             raise ConfigError(f"--{name.replace('_', '-')} is {value}; it must be 0 or more, and finite")
-    for name in ("eval_fraction", "warmup", "lora_dropout"):
+    if not 0 <= config.warmup < math.inf or (config.warmup > 1 and config.warmup % 1):
+        raise ConfigError(f"--warmup is {config.warmup}; it is a share in [0, 1), or a whole number of steps")
+    for name in ("eval_fraction", "lora_dropout"):
         value = getattr(config, name)
         if not 0 <= value < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {value}; it must lie in [0, 1)")

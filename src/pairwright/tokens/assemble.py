@@ -10,12 +10,13 @@ Legend: T tokens of one sequence.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pairwright.errors import ModelError
-from pairwright.records import Demonstration, Record
+from pairwright.records import Demonstration, Record, Steps
 from pairwright.tokens.rules import Unusable
 from pairwright.tokens.sequences import TokenSequence
 from pairwright.tokens.special import Special
@@ -89,7 +90,7 @@ def assemble(record: Record, draft: Draft, batch: Batch, special: Special, max_l
         masks.append(mask)
         if straddles:
             rules.add("border_moved")
-    if isinstance(record.prompt, str):
+    if isinstance(record.prompt, str) and not isinstance(record, Steps):  # a cut question would be another one
         wholes, masks, borders = _cut_strings(record, wholes, masks, borders, special, max_length, rules)
     if max(map(len, wholes)) > max_length:
         raise Unusable(TOO_LONG[max(borders) >= max_length])
@@ -97,7 +98,7 @@ def assemble(record: Record, draft: Draft, batch: Batch, special: Special, max_l
         rules.add("first_token_unscored")
     for mask in masks:
         mask[0] = False
-    if len(wholes) == 2 and np.array_equal(wholes[0], wholes[1]):
+    if any(np.array_equal(one, other) for one, other in combinations(wholes, 2)):
         raise Unusable("dropped_identical_tokens")
     sequences = tuple(TokenSequence(ids, mask) for ids, mask in zip(wholes, masks))
     return Tokens(sequences, borders[0], frozenset(rules))
@@ -120,7 +121,7 @@ def _mask(side: Side, ids: np.ndarray, border: int, batch: Batch) -> tuple[np.nd
             straddles |= first > 0 and int(ends[first - 1]) < start
             first += shift
         beyond = len(ids) if last else int(np.searchsorted(ends, stop, side="left")) + 1 + shift
-        if beyond - first < 2:  # the end token alone
+        if beyond - first < 1 + side.ended:  # nothing, or the end token alone
             raise Unusable("dropped_empty_answer")
         mask[first:beyond] = True
     return mask, straddles

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from pairwright.errors import ConfigError, DataError
-from pairwright.records import Preference, Rating, Record, Source
+from pairwright.records import Preference, Ranking, Rating, Record, Source, Steps
 from pairwright.tokens import check, special, template
 from pairwright.tokens.assemble import TOO_LONG, Batch, Tokens, assemble
 from pairwright.tokens.rules import RULES, Unusable
 from pairwright.tokens.sequences import Example, Pair, TokenSequence
+from pairwright.tokens.steps import from_steps
 from pairwright.tokens.truncate import Conversation, part, shorten
-from pairwright.tokens.turns import Draft, Style, from_messages, from_strings, prompt_text
+from pairwright.tokens.turns import Draft, Style, Turns, from_messages, from_strings, prompt_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -51,16 +52,18 @@ def encode(
     *,
     chat_template: str | None,
     max_length: int,
+    turns: Turns = "all",
     progress: Callable[[int], None] | None = None,
 ) -> Encoded:
     """Tokenise `records` into examples of at most `max_length` tokens a sequence.
 
     `chat_template`: None for the tokenizer's own, `text` for the plain form, the path of a Jinja file, or Jinja.
+    `turns`: which assistant turns of an answer are scored.
     `progress` is called with the number of records done since the last call.
     Raises ConfigError for a template or length that cannot be meant, ModelError for a tokenizer that cannot be used,
     DataError where one of the first examples has two BOS, or an answer without an end.
     """
-    style = _style(tokenizer, chat_template, max_length)
+    style = _style(tokenizer, chat_template, max_length, turns)
     ends = frozenset(end_ids(tokenizer, chat_template))
     examples: list[Example] = []
     dropped: list[tuple[Source, str]] = []
@@ -77,7 +80,8 @@ def encode(
                 continue
             example = _example(record, outcome.sequences)
             if len(examples) < check.FIRST:
-                check.look_at(example, tokenizer, style.special, ends, whole="text_cut" not in outcome.rules)
+                whole = "text_cut" not in outcome.rules and not isinstance(record, Steps)
+                check.look_at(example, tokenizer, style.special, ends, whole=whole)
             examples.append(example)
             counts.update(outcome.rules)
         if progress is not None:
@@ -88,14 +92,18 @@ def encode(
 
 
 def prompt_ids(
-    record: Record, tokenizer: "PreTrainedTokenizerBase", chat_template: str | None, max_length: int
+    record: Record,
+    tokenizer: "PreTrainedTokenizerBase",
+    chat_template: str | None,
+    max_length: int,
+    turns: Turns = "all",
 ) -> list[int]:
     """The ids that generation starts from: the first ids of the record's example, cut as there.
 
     A record that makes no example (it has no answer, say) gives its prompt alone, cut to `max_length` by the same
     rules. Raises DataError where that does not fit.
     """
-    style = _style(tokenizer, chat_template, max_length)
+    style = _style(tokenizer, chat_template, max_length, turns)
     (outcome,) = _encode([record], tokenizer, style, max_length)
     if isinstance(outcome, Tokens):
         return outcome.sequences[0].ids[: outcome.prompt].tolist()
@@ -128,11 +136,11 @@ def end_ids(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None) -> 
     return list(dict.fromkeys(cast(list[int], tokenizer.convert_tokens_to_ids(ends))))
 
 
-def _style(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None, max_length: int) -> Style:
+def _style(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None, max_length: int, turns: Turns) -> Style:
     if max_length < 2:
         raise ConfigError(f"max_length is {max_length}; a sequence needs at least 2 tokens.")
     tokens = special.load(tokenizer)
-    return Style(template.load(tokenizer, chat_template, tokens.added), tokens)
+    return Style(template.load(tokenizer, chat_template, tokens.added), tokens, turns)
 
 
 def _encode(
@@ -165,18 +173,24 @@ def _encode(
 def _draft(record: Record, style: Style, cut: int) -> Draft | None:
     """The record's text after `cut` cuts; None where there is nothing more to cut."""
     if isinstance(record.prompt, str):
-        return from_strings(record, style)
+        return from_steps(record, None, style) if isinstance(record, Steps) else from_strings(record, style)
     shortened = shorten(part(record), cut)
     if shortened is None or (shortened[1] == "turns_cut" and isinstance(record, Rating)):
         return None  # a label is that of the whole answer
     conversation, rule = shortened
-    draft = from_messages(record, conversation, style)
+    if isinstance(record, Steps):
+        draft = from_steps(record, conversation, style)
+    else:
+        draft = from_messages(record, conversation, style)
     return Draft(draft.sides, draft.rules | ({rule} if rule else set()))
 
 
 def _example(record: Record, sequences: tuple[TokenSequence, ...]) -> Example:
     if isinstance(record, Rating):
         return Example(sequences, record.source, record.weight, label=float(record.label))
+    if isinstance(record, Ranking):
+        pairs = tuple(Pair(c.better, c.worse, c.label, None, c.weight) for c in record.comparisons)
+        return Example(sequences, record.source, record.weight, pairs, scores=record.scores)
     if not isinstance(record, Preference):
         return Example(sequences, record.source, record.weight)
     one, other = record.score_chosen, record.score_rejected

@@ -5,11 +5,10 @@ Templates and tokenizers come from anywhere, and a wrong one spoils a run withou
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pairwright.errors import DataError
 from pairwright.tokens.sequences import Example, TokenSequence
 from pairwright.tokens.special import Special
+from pairwright.tokens.turn_weights import runs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -48,22 +47,16 @@ def _bos_fault(sequence: TokenSequence, special: Special) -> tuple[str, int] | N
         return None  # as in GPT-2, where the one token means both
     if list(ids[:2]) == [special.bos] * 2:
         return "the sequence begins with two BOS", 0
-    for start, _ in _answers(sequence):
+    for start, _ in runs(sequence):
         if start > 1 and ids[start - 1] == special.bos:
             return "BOS stands right before an answer", start
     return None
 
 
 def _end_fault(sequence: TokenSequence, special: Special, ends: frozenset[int]) -> tuple[str, int] | None:
-    for _, stop in _answers(sequence):
+    for _, stop in runs(sequence):
         if int(sequence.ids[stop - 1]) not in special.ids | ends:
             return "an answer has no end token", stop
         if all(int(token) in ends for token in sequence.ids[stop - 2 : stop]):
             return "an answer ends with two end tokens", stop
     return None
-
-
-def _answers(sequence: TokenSequence) -> list[tuple[int, int]]:
-    """(start, stop) of each run of supervised tokens."""
-    steps = np.flatnonzero(np.diff(sequence.supervised.astype(np.int8), prepend=0, append=0))
-    return [(int(a), int(b)) for a, b in zip(steps[::2], steps[1::2])]

@@ -18,8 +18,8 @@ RULES = {
     "dropped_prompt_too_long": "the last turn of the prompt alone fills max_length",
     "dropped_empty_answer": "an answer has no tokens of its own",
     "dropped_no_answer": "there is no assistant turn to train on",
-    "dropped_identical_tokens": "chosen and rejected are the same tokens",
-    "dropped_rewritten_turn": "the template rewrites an earlier answer of a pair",
+    "dropped_identical_tokens": "two of the answers are the same tokens",
+    "dropped_rewritten_turn": "the template rewrites an earlier answer of a preference",
     "dropped_template_prefix": "the generation prompt is not the beginning of the conversation",
     "dropped_template_refused": "the template refuses the messages",
 }

@@ -8,14 +8,14 @@ whole turns. Nothing is ever cut in the middle of a message. Strings are cut by 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pairwright.records import Message, Preference, Record
+from pairwright.records import Message, Record, Steps, Text, answers
 
 Messages = tuple[Message, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A record of messages, parted into what both sides share and what is answered."""
+    """A record of messages, parted into what its answers share and the answers."""
 
     prompt: Messages
     answers: tuple[Messages, ...]
@@ -23,10 +23,14 @@ class Conversation:
 
 
 def part(record: Record) -> Conversation:
-    """The prompt, with all leading messages that both sides of a pair share, and the answers."""
-    answers = tuple(_to_last_answer(answer) for answer in _answers(record))
-    shared = _shared(answers) if isinstance(record, Preference) else 0
-    return Conversation(_messages(record.prompt) + answers[0][:shared], tuple(answer[shared:] for answer in answers))
+    """The prompt, with all leading messages that the answers share, and the answers."""
+    prompt = _messages(record.prompt)
+    if isinstance(record, Steps):
+        whole = (Message("assistant", record.before + step) for step in (record.chosen, record.rejected))
+        return Conversation(prompt, tuple((message,) for message in whole))
+    sides = tuple(_to_last_answer(_messages(answer)) for answer in answers(record))
+    shared = _shared(sides) if len(sides) > 1 else 0
+    return Conversation(prompt + sides[0][:shared], tuple(side[shared:] for side in sides))
 
 
 def shorten(whole: Conversation, cut: int) -> tuple[Conversation, str | None] | None:
@@ -51,13 +55,7 @@ def shorten(whole: Conversation, cut: int) -> tuple[Conversation, str | None] | 
     return (Conversation(prompt, (answer[: ends[keep - 1]],)), "turns_cut") if keep > 0 else None
 
 
-def _answers(record: Record) -> tuple[Messages, ...]:
-    if isinstance(record, Preference):
-        return _messages(record.chosen), _messages(record.rejected)
-    return (_messages(record.completion),)
-
-
-def _messages(text: str | Messages) -> Messages:
+def _messages(text: Text) -> Messages:
     if isinstance(text, str):
         raise TypeError("a record is either strings or messages throughout")
     return text

@@ -14,14 +14,17 @@ Left out: tokens (chat.py), cutting (truncate.py).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pairwright.errors import ModelError
-from pairwright.records import Demonstration, Message, Preference, Record
+from pairwright.records import Demonstration, Message, Record, answers
 from pairwright.tokens.rules import Unusable
 from pairwright.tokens.special import Special, strip_ends
 from pairwright.tokens.template import Template
 from pairwright.tokens.truncate import Conversation
+
+Turns = Literal["last", "all"]
+"""Which assistant turns of an answer are scored: its last one, or all from where the answers of a record part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Style:
 
     template: Template
     special: Special
+    turns: Turns = "all"
 
     @property
     def ends(self) -> list[str]:
@@ -46,6 +50,8 @@ class Side:
     text: str
     spans: tuple[tuple[int, int], ...]
     """(start, stop) characters in `text` of each answer, end token included. The last stop is len(text)."""
+    ended: bool = True
+    """False for a step, after which the answer goes on: the text has no end token."""
 
 
 @dataclass(slots=True)
@@ -60,7 +66,7 @@ def from_strings(record: Record, style: Style) -> Draft:
     """Prompt and answer as they are, one after the other; EOS where the answer has no end token."""
     assert isinstance(record.prompt, str)
     draft = Draft([])
-    for answer in (record.chosen, record.rejected) if isinstance(record, Preference) else (record.completion,):
+    for answer in answers(record):
         assert isinstance(answer, str)
         bare, kept, ends = strip_ends(answer, style.ends)
         if not bare.strip():
@@ -82,6 +88,15 @@ def from_messages(record: Record, parts: Conversation, style: Style) -> Draft:
         messages = prompt + [_as_dict(message, style, draft) for message in answer]
         draft.sides.append(_side(record, messages, len(prompt), style, draft))
     return draft
+
+
+def rendered(record: Record, parts: Conversation, number: int, style: Style, draft: Draft) -> tuple[str, int]:
+    """The whole conversation with that answer, as the template writes it, and where the answer's turn starts."""
+    before = [_as_dict(message, style, draft) for message in parts.prompt]
+    messages = before + [_as_dict(message, style, draft) for message in parts.answers[number]]
+    full, _ = style.template.render(messages, record)
+    prompt, _ = style.template.render(before, record, generation=True)
+    return full, _shared_length(prompt, full, before)
 
 
 def prompt_text(record: Record, parts: Conversation, style: Style) -> str:
@@ -106,6 +121,8 @@ def _side(record: Record, messages: list[dict[str, Any]], first: int, style: Sty
     turns = [i for i in range(first, len(messages)) if messages[i]["role"] == "assistant"]
     if not turns:
         raise Unusable("dropped_no_answer")
+    if style.turns == "last":
+        turns = turns[-1:]
     if any(_is_empty(messages[i]) for i in turns):
         raise Unusable("dropped_empty_answer")
     full, marks = style.template.render(messages, record)

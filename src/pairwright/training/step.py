@@ -176,9 +176,9 @@ def not_finite(losses: Sequence[Tensor], batches: Sequence[Sequence[Example]]) -
 
 
 def learning_rate_at(step: int, steps: int, peak: float, schedule: str, warmup: float) -> float:
-    """Learning rate of step `step` (0-based) of `steps`: up in a line over the first `warmup` share, then linear or
-    cosine down to 0 after the last step, or constant."""
-    rising = math.ceil(warmup * steps)
+    """Learning rate of step `step` (0-based) of `steps`: up in a line over the first `warmup` share (from 1 on: over so
+    many steps), then linear or cosine down to 0 after the last step, or constant."""
+    rising = math.ceil(warmup * steps) if warmup < 1 else int(warmup)
     if step < rising:
         return peak * (step + 1) / rising
     left = (steps - step) / max(1, steps - rising)
