@@ -1,5 +1,6 @@
 """train() from a file to a model, in every mode: what it leaves, and what must hold at its first step."""
 
+import io
 import json
 import math
 import re
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from peft import AutoPeftModelForCausalLM
+from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pairwright import TrainConfig, train
@@ -114,6 +116,7 @@ def test_what_full_tuning_leaves(model, data, tmp_path):
 def test_what_lora_leaves(model, data, tmp_path):
     result = run(model, data, tmp_path / "run", tuning="lora")
     assert (result.model / "adapter_model.safetensors").is_file() and not list(result.model.glob("model*.safetensors"))
+    assert not (result.model / "README.md").exists()  # peft's empty form
     trained = AutoPeftModelForCausalLM.from_pretrained(result.model)
     ids = torch.arange(3, 20)[None]
     with torch.no_grad(), trained.disable_adapter():
@@ -253,6 +256,20 @@ def test_a_model_of_an_unknown_shape_trains_without_an_estimate(model, data, tmp
     monkeypatch.setattr("pairwright.planning.memory.Shape.from_config", odd)
     run(model, data, tmp_path / "run", heard := Heard())
     assert "not estimated, because the model's config gives hidden_size as 'wide'" in heard.line("memory:")
+
+
+def test_margins_that_nothing_uses_are_counted(model, tmp_path):
+    rows = [row | ({"margin": 0.5} if number < 3 else {}) for number, row in enumerate(pair_rows(12))]
+    run(model, write_rows(tmp_path / "pairs.jsonl", rows), tmp_path / "run", heard := Heard())
+    assert "  margin: 3 rows have one, and dpo does not use it" in heard.lines
+
+
+def test_the_outcome_says_how_many_were_held_out_and_how_sure_a_share_is(tmp_path):
+    """7 of 10: Wilson's interval is 0.397 to 0.892."""
+    display = Display()
+    display.console = Console(file=(shown := io.StringIO()), width=80)
+    display.outcome({"rewards/accuracies": 1.0, "eval_rewards/accuracies": 0.7}, tmp_path, 10)
+    assert "held out (10)" in shown.getvalue() and "0.40 to 0.89" in shown.getvalue()
 
 
 def test_versions_are_recorded(model, data, tmp_path):

@@ -351,6 +351,15 @@ def test_the_model_card_escapes(run):
     assert "a --- \\# b \\<b\\> \\| \\[x\\](y), trained by dpo" in model_card(run).read_text()
 
 
+def test_the_model_card_escapes_the_method_and_names_what_was_chosen(run):
+    settings = {"model": "m", "data": "d", "method": "*dpo*"}
+    chosen = {"learning_rate": 5e-06, "options": {"beta": 0.1}}
+    (run / "config.json").write_text(json.dumps({"config": settings, "chosen": chosen}))
+    text = model_card(run).read_text()
+    assert "trained by \\*dpo\\* on" in text
+    assert "| learning rate, used | " in text and "| beta | 0.1 |" in text
+
+
 # Parts
 
 

@@ -19,7 +19,8 @@ from transformers.utils import cached_file
 from pairwright.backbone import adapters
 from pairwright.backbone.adapters import POLICY, LoraSettings, first_line
 from pairwright.backbone.attention import TRIE, Backend, choose_backend
-from pairwright.backbone.fused import fuse
+from pairwright.backbone.fused import FAMILY, fuse
+from pairwright.backbone.linears import left_alone
 from pairwright.backbone.rows import plain_implementation, why_rows
 from pairwright.errors import ConfigError, MissingExtraError, ModelError
 
@@ -96,6 +97,9 @@ def load(
         base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
         base.set_output_embeddings(torch.nn.Identity())
     model.train()
+    if backend != "rows" and model.config.get_text_config().model_type in FAMILY:
+        counts = left_alone(model).items()
+        notes += [f"{n} adapted layers run as peft made them, and slower than they could: {why}" for why, n in counts]
     weights = weights_digest(base_name, model) + (folder_digest(Path(adapter)) if adapter else "")
     digest = hashlib.sha256(weights.encode()).hexdigest()
     notes.insert(0, _size_line(model, base_name, tuning, dtype, device))
@@ -324,6 +328,7 @@ def save_model(backbone: Backbone, folder: Path) -> None:
     if isinstance(backbone.model, PeftModel):
         backbone.model.save_pretrained(str(folder), selected_adapters=[POLICY])
         _drop_machine_noise(folder / "adapter_config.json")
+        (folder / "README.md").unlink(missing_ok=True)  # peft's form with nothing filled in; the run's card says more
     else:
         config = backbone.base.config
         used = config.get_text_config()._attn_implementation

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pairwright.evaluation.statistics import wilson_interval
+
 SHOWN = (
     "loss",
     "rewards/accuracies",
@@ -93,15 +95,17 @@ class Display:
 
         return advance
 
-    def outcome(self, metrics: dict[str, float], out: Path) -> None:
-        """The last metrics, trained and held-out side by side, and where things are."""
+    def outcome(self, metrics: dict[str, float], out: Path, held_out: int = 0) -> None:
+        """The last metrics, trained and of the `held_out` examples side by side, and where things are."""
         if self.brief:
             return
         table = Table(title="Outcome", title_justify="left")
         table.add_column("metric")
         table.add_column("last step", justify="right")
-        table.add_column("held out", justify="right")
+        table.add_column(f"held out ({held_out:,})" if held_out else "held out", justify="right")
         show = lambda value: "" if value is None else f"{value:.4g}"  # noqa: E731
+        share = metrics.get("eval_rewards/accuracies")
+        sure = wilson_interval(round(share * held_out), held_out) if share is not None and held_out else None
         for name in (
             "loss",
             "rewards/accuracies",
@@ -123,6 +127,8 @@ class Display:
         ):
             if name in metrics or f"eval_{name}" in metrics:
                 table.add_row(name, show(metrics.get(name)), show(metrics.get(f"eval_{name}")))
+            if name == "rewards/accuracies" and sure:
+                table.add_row("  95% interval (Wilson)", "", f"{sure.low:.2f} to {sure.high:.2f}")
         self.console.print(table)
         self.say(f"model:   {out / 'model'}")
         self.say(f"run:     {out} (config.json, metrics.jsonl, samples.jsonl, checkpoints)")

@@ -12,6 +12,8 @@ from pairwright.recipes.config import TrainConfig
 from pairwright.training.forwards import Objective
 from pairwright.training.offline import Settings
 
+CHOICES = {"turns": ("all", "last"), "ties": ("drop", "half"), "margins": ("data", "scores")}
+"""Setting -> its values."""
 TRACKERS = {
     "tensorboard": (("tensorboard", "tensorboardX"), "'pairwright[trackers]'"),
     "wandb": (("wandb",), "wandb"),
@@ -68,6 +70,9 @@ def check(config: TrainConfig) -> None:
         value = getattr(config, name)
         if not 0 <= value < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {value}; it must lie in [0, 1)")
+    for name, choices in CHOICES.items():
+        if getattr(config, name) not in choices:
+            raise ConfigError(f"--{name} is {getattr(config, name)!r}; it is one of {', '.join(choices)}")
     packages, install = TRACKERS.get(config.tracker, ((), ""))
     if packages and not any(find_spec(package) for package in packages):
         raise MissingExtraError(

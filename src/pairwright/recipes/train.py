@@ -75,7 +75,7 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
             evaluate(run)
     if config.tracker != "none":
         run.accelerator.end_training()
-    run.display.outcome(metrics, run.out)
+    run.display.outcome(metrics, run.out, len(run.data.held_out))
     return TrainResult(run.out, run.out / "model", run.settings.steps, metrics)
 
 

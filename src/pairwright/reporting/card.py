@@ -45,7 +45,7 @@ def _card(run: Run, config: Line) -> str:
     parts = [
         "---\n" + "".join(f"{name}: {json.dumps(value)}\n" for name, value in head.items()) + "---",
         f"# {_plain(run.folder.resolve().name)}",
-        f"{_plain(model)}, trained by {method} on {_plain(config.get('data', 'unknown data'))} "
+        f"{_plain(model)}, trained by {_plain(method)} on {_plain(config.get('data', 'unknown data'))} "
         f"with Pairwright {__version__}. The folder `model` holds {'an adapter' if adapter else 'the weights'}.",
         "## Loading it",
         _loading(adapter),
@@ -54,7 +54,7 @@ def _card(run: Run, config: Line) -> str:
         "## Data",
         _table(rows(run.data)) or "There are no counts of the data.",
         "## Settings",
-        _table(rows(config)) or "config.json is missing.",
+        _table(rows(config) + _chosen(run)) or "config.json is missing.",
         "## Limits",
         "The held-out figures say how the model does on data like its training data, and nothing about other uses. "
         "What is wrong in the data, or in the base model, may be in this model too. "
@@ -63,6 +63,16 @@ def _card(run: Run, config: Line) -> str:
     if run.remarks:
         parts += ["## Missing", "\n".join(f"- {_plain(remark)}" for remark in run.remarks)]
     return "\n\n".join(parts) + "\n"
+
+
+def _chosen(run: Run) -> list[tuple[str, str]]:
+    """What the run filled in where the settings left it open: the learning rate, the objective's own options."""
+    chosen = run.config.get("chosen")
+    if not isinstance(chosen, dict):
+        return []
+    options = chosen.get("options")
+    used = {"learning rate, used": chosen.get("learning_rate"), **(options if isinstance(options, dict) else {})}
+    return rows({name: value for name, value in used.items() if value is not None})
 
 
 def _loading(adapter: bool) -> str:
