@@ -103,7 +103,7 @@ PLANS = {
             (at(CLIP, 7), 2),  # in the second pass over the samples of step 3, with half of them learned
             (at(READING, 1), 2),
             (in_save(1, "rename", 1), 2),  # saves step 4, killed before it counts
-            (in_save(1, "fsync", 8), 4),  # after the rename
+            (in_save(1, "fsync", 9), 4),  # after the rename
             ({"kind": "torn", "line": 1}, 4),  # with half of a line of metrics
         ],
     ),
