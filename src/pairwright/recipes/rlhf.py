@@ -16,12 +16,13 @@ from pairwright.backbone import roles as role_files
 from pairwright.backbone.load import Backbone, LoraSettings, folder_digest
 from pairwright.backbone.policy import compare_paths
 from pairwright.backbone.roles import Roles
+from pairwright.errors import ModelError
 from pairwright.feedback.generate import generate
 from pairwright.feedback.sample import end_ids as model_ends
 from pairwright.planning import memory
-from pairwright.recipes import run_folder
+from pairwright.planning.choose import Choice, choose, without_estimate
+from pairwright.recipes import inventory, memory_plan, run_folder
 from pairwright.recipes.display import Display
-from pairwright.recipes.memory_plan import free_bytes
 from pairwright.recipes.rewards import Named, make_scorer, named
 from pairwright.recipes.rlhf_config import RlhfConfig
 from pairwright.recipes.rlhf_data import Prompts, read_prompts, tokenise_prompts
@@ -179,29 +180,34 @@ def _role_lines(roles: Roles, rewards: Sequence[Named]) -> list[str]:
     return lines
 
 
-def _plan(config: RlhfConfig, roles: Roles, prompts: Prompts, before: dict[str, Any] | None) -> memory.Choice:
-    backbone = roles.policy
-    models = {id(b.model): b.model for b in (roles.policy, roles.frozen)}
-    held = {p.data_ptr(): p for model in models.values() for p in model.parameters()}
-    trained = [*roles.policy_parameters().values()]
-    if roles.value_head is not None:
-        trained += roles.value_parameters().values()
-    longest = max(len(prompt.ids) for prompt in prompts.train) + config.max_new_tokens
-    group = longest + (config.samples_per_prompt - 1) * config.max_new_tokens
-    return memory.choose(
-        memory.Shape.from_config(backbone.base.config.get_text_config().to_dict()),
-        memory.Fixed(
-            sum(p.numel() * p.element_size() for p in held.values()),
-            sum(p.numel() for p in trained),
-            trained[0].element_size(),
-        ),
-        free_bytes(backbone.device),
-        backbone.dtype.itemsize,
-        longest=longest,
-        step_tokens=config.prompts_per_step * group,
+def _plan(config: RlhfConfig, roles: Roles, prompts: Prompts, before: dict[str, Any] | None) -> Choice:
+    """Token budget and gradient checkpointing, for the longest prompt with answers of full length."""
+    backbone, new = roles.policy, config.max_new_tokens
+    longest = max(prompts.train, key=lambda prompt: len(prompt.ids))
+    ids = [np.array([*longest.ids, *[answer] * new], dtype=np.int64) for answer in range(config.samples_per_prompt)]
+    group = trie.build(
+        [Example(tuple(TokenSequence(s, np.arange(len(s)) >= len(longest.ids)) for s in ids), longest.source)]
+    )
+    tokens_per_batch = before["tokens_per_batch"] if before else config.tokens_per_batch
+    checkpointing = before["gradient_checkpointing"] if before else config.gradient_checkpointing
+    least = len(longest.ids) + new
+    try:
+        model = inventory.of_loaded(backbone.base)
+    except ModelError as reason:
+        return without_estimate(
+            str(reason), longest=least, tokens_per_batch=tokens_per_batch, checkpointing=checkpointing
+        )
+    beside = memory.Roles(roles.value_head is not None, len(roles.reward_heads), config.sample_rows, least)
+    held = {p.data_ptr(): p for b in (backbone, roles.frozen) for p in b.model.parameters()}
+    return choose(
+        memory_plan.need(backbone, model, group, "live", beside),
+        sum(p.numel() * p.element_size() for p in held.values()),
+        memory_plan.free_bytes(backbone.device),
+        longest=least,
+        step_tokens=config.prompts_per_step * len(group),
         on_gpu=backbone.device.type == "cuda",
-        tokens_per_batch=before["tokens_per_batch"] if before else config.tokens_per_batch,
-        checkpointing=before["gradient_checkpointing"] if before else config.gradient_checkpointing,
+        tokens_per_batch=tokens_per_batch,
+        checkpointing=checkpointing,
     )
 
 
