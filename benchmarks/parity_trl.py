@@ -7,7 +7,7 @@ On its side the trainer's own loss function runs, fused LM head and all; on ours
 log-probabilities and pairwright.objectives. The gradient is compared over all weights. Where the two differ on
 purpose, the difference is measured and explained, not hidden: see DIFFERENCES.
 
-Left out: KTO and Reward, whose data is not pairs; TRL's losses that Pairwright does not have.
+KTO's cases are in parity_kto.py. Left out: Reward; TRL's losses that Pairwright does not have.
 """
 
 import argparse
@@ -29,8 +29,9 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import DPOConfig, DPOTrainer
 
+import parity_kto
 from machine import describe
-from pairwright.objectives import dpo, hinge, ipo, orpo, robust, rpo, simpo
+from pairwright.objectives import dpo, hinge, ipo, kto, orpo, robust, rpo, simpo
 from pairwright.objectives.inputs import Pairs
 
 LIMIT = 1e-5
@@ -52,6 +53,7 @@ DIFFERENCES = [
     "ipo, robust and sigmoid_norm too, and takes any alpha.",
     "TRL's `sigmoid` does not read label_smoothing; Pairwright's dpo does (conservative DPO), and takes soft labels.",
     "A reward margin of exactly 0 counts as half right in rewards/accuracies, in TRL as wrong.",
+    *parity_kto.DIFFERENCES,
 ]
 
 
@@ -274,6 +276,14 @@ def run(say: Callable[[str], None]) -> list[dict]:
             found.append(compare(case, theirs(trainer, batch), ours(case, batch)))
             if case.trainer == "orpo" and case.rows == "ragged":
                 found.append(odds_ratio(case, trainer, batch))
+    found += parity_kto.cases(
+        model,
+        tokenizer,
+        WORDS,
+        sums,
+        side_of,
+        lambda *case: compare(Case(case[0], kto, case[1], case[1], "kto"), *case[2:]),
+    )
     for entry in found:
         verdict = "agrees" if entry["agrees"] else "differs" if entry["expected_to_agree"] else "differs on purpose"
         loss, gradient = entry["loss_difference"], entry["gradient_difference"]

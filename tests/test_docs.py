@@ -92,11 +92,12 @@ def test_every_metric_has_its_definition():
     """What monitors.py and step.py log, and the loop beside them, stands in a row of docs/metrics.md of its own."""
     import torch
 
-    from pairwright.training.monitors import answer_metrics, labelled_metrics, pair_metrics
+    from pairwright.training.monitors import answer_metrics, labelled_metrics, pair_metrics, score_metrics
 
     one = torch.ones(1)
     logged = {*pair_metrics(one, one, one, one, (one, one)), *answer_metrics(one, one)}
     logged |= {*labelled_metrics(one, one, one > 0, one, one)}
+    logged |= {*score_metrics(one, one, one, one, one)}
     logged |= {"step", "epoch", "loss", "grad_norm", "learning_rate", "tokens_computed"}
     text = (DOCS / "metrics.md").read_text(encoding="utf-8").partition("## Times")[0]
     defined = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)

@@ -61,6 +61,8 @@ class Comparison(NamedTuple):
     """Probability in [0.5, 1] that `better` is the better one, 0.5 for a tie; None where the data is sure."""
     weight: float = 1.0
     """How much this comparison weighs beside the others of its ranking, such as its number of votes."""
+    margin: float | None = None
+    """By how much `better` is better, where that is known."""
 
     @property
     def tied(self) -> bool:
@@ -132,7 +134,7 @@ class Ranking:
     def best(self) -> tuple[int, ...]:
         """Indices of the answers that are preferred most often: one, or several that tie."""
         wins = [0.0] * len(self.answers)
-        for better, worse, label, _ in self.comparisons:
+        for better, worse, label, *_ in self.comparisons:
             wins[better] += 1.0 if label is None else label
             wins[worse] += 0.0 if label is None else 1 - label
         return tuple(index for index, won in enumerate(wins) if won == max(wins))

@@ -264,6 +264,8 @@ def test_adapter_dropout_stays(model):
     )  # B is 0, so the output is the same; the layers are there
     rates = {m.p for m in backbone.model.modules() if isinstance(m, torch.nn.Dropout)}
     assert rates == {0.5}
+    assert any("layers run as peft made them" in note and "dropout" in note for note in backbone.notes)
+    assert not any("as peft made them" in note for note in open_(model, tuning="lora").notes)
 
 
 # --- digests: what the reference cache tells models apart by ---

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import pairwright.objectives
-from pairwright.objectives.inputs import Answers, Labelled, Pairs
+from pairwright.objectives.inputs import Answers, Labelled, Pairs, Scores
 
 FOLDER = Path(pairwright.objectives.__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "inputs"))
@@ -33,6 +33,7 @@ VARIANTS = {
     ),
     "dmpo": ({"gamma": 1.0},),
     "ipo": ({"reduction": "sum"},),
+    "reward": ({"eta": 0.0},),
     "rpo": (
         {"variant": "iterative"},
         {"variant": "reward_aware", "distance": "squared"},
@@ -67,12 +68,17 @@ def labelled(reference: bool, dtype=torch.float32, spread: float = 5.0) -> Label
     return Labelled(draw(0, dtype, spread), TOKENS, LABEL, torch.full((N,), 0.5, dtype=dtype), draw(2, dtype, spread))
 
 
-MAKERS = {"pairs": pairs, "steps": pairs, "labelled": labelled, "answers": answers}
+def scores(reference: bool, dtype=torch.float32, spread: float = 5.0) -> Scores:
+    return Scores(draw(0, dtype, spread) + 20, draw(1, dtype, spread) + 20, torch.linspace(0, 2, N, dtype=dtype))
+
+
+MAKERS = {"pairs": pairs, "steps": pairs, "labelled": labelled, "answers": answers, "scores": scores}
 PULLED = {
     "pairs": (("chosen", -1), ("rejected", +1)),
     "steps": (("chosen", -1), ("rejected", +1)),
     "labelled": (("logps", torch.where(LABEL, -1, +1)),),
     "answers": (("logps", -1),),
+    "scores": (("chosen", -1), ("rejected", +1)),
 }
 """Fields with a gradient, and its sign: falling loss raises chosen, good and demonstrated answers, lowers rejected and
 bad ones."""
@@ -162,7 +168,8 @@ def test_the_gradient_pulls_the_right_way(module, options):
     """Where the policy ranks the answers wrongly or not at all, on both sides and for every example. (Where it ranks
     them right by far, an objective may rest or pull back.)"""
     for wrong_by in (0.0, 1.0, 30.0):
-        values = {name: torch.full((N,), -50.0) + sign * wrong_by for name, sign in PULLED[module.INPUT]}
+        start = 0.0 if module.INPUT == "scores" else -50.0  # scores are held around 0
+        values = {name: torch.full((N,), start) + sign * wrong_by for name, sign in PULLED[module.INPUT]}
         leaves = {name: value.requires_grad_() for name, value in values.items()}
         inputs = made(module)
         same = {name: torch.full((N,), 4) for name in tensors(inputs) if name.endswith("tokens")}

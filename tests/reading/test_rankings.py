@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pairwright.reading import rankings, read
 from pairwright.reading.rows import RowError
 from pairwright.reading.votes import compare, weighed
-from pairwright.records import Comparison, Message, Preference, Ranking, Source, Vote
+from pairwright.records import Comparison, Demonstration, Message, Preference, Ranking, Source, Vote
 
 HERE = Source("made.jsonl", 3)
 
@@ -208,8 +208,6 @@ def test_which_kinds_read_rankings(tmp_path):
     ]
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    from pairwright.records import Demonstration
-
     report = read(str(path), Demonstration)
     assert [record.completion for record in report.records] == ["c"] and report.dropped == {"tie": 1}
     assert "the best answer is learned from, the others are not used" in report.notes[0]
@@ -322,6 +320,34 @@ def test_counting_is_conserved(case):
     expected = sum(pairs if choice is None else answers - 1 for choice in choices)
     assert sum(c.weight for c in found) == pytest.approx(expected)
     assert len({frozenset(c[:2]) for c in found}) == len(found) and all(0.5 <= c.label <= 1 for c in found)
-    for better, worse, label, weight in found:
+    for better, worse, label, weight, _ in found:
         wins = sum(0.5 if c is None else c == better for c in choices if c in (better, worse, None))
         assert label * weight == pytest.approx(wins)
+
+
+RANKED = [
+    (TWO | {"scores": [2, 1]}, "kept"),
+    (TWO | {"completions": ["b", "c", "d"], "ranking": [2, [0, 1]]}, "kept"),
+    (TWO | {"completions": ["b", "c", "d"], "scores": [1, 1, 1]}, "tie"),
+    (TWO | {"scores": [1, 1]}, "tie"),
+    (TWO | {"completions": ["b", "c", "d"], "scores": [4, 4, 1]}, "two best"),
+    (TWO | {"scores": [1]}, "bad"),
+    (TWO | {"scores": [1, 2], "completions": ["b", ""]}, "bad"),
+]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from(range(len(RANKED))), min_size=1, max_size=12))
+def test_every_row_is_accounted_for(tmp_path, chosen):
+    """Kept, quarantined or dropped by a rule, with the numbers that the rows have; ties stay with a reader of rankings,
+    and have no best answer for one of demonstrations."""
+    rows, fates = zip(*(RANKED[number] for number in [*chosen, 0]))
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    bad, ties = fates.count("bad"), fates.count("tie")
+    report = read(str(path), Ranking, format="completions")
+    assert (report.read, len(report.records), len(report.quarantined)) == (len(rows), len(rows) - bad, bad)
+    assert sum(record.tied for record in report.records) == ties and not report.dropped
+    report = read(str(path), Demonstration, format="completions")
+    dropped = ties + fates.count("two best")
+    assert (len(report.records), report.dropped.get("tie", 0)) == (len(rows) - bad - dropped, dropped)

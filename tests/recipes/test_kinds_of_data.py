@@ -8,9 +8,11 @@ import random
 import pytest
 
 from pairwright.errors import CheckpointError, ConfigError, DataError, FormatError
+from pairwright.reading import ReadReport
 from pairwright.recipes.config import TrainConfig
-from pairwright.recipes.preferences import dimension_weights
+from pairwright.recipes.preferences import dimension_weights, prepare
 from pairwright.recipes.train import train
+from pairwright.records import Comparison, Preference, Ranking, Source
 from tests.tiny import Heard, lines, text, write_model, write_rows
 
 
@@ -109,6 +111,39 @@ def test_sft_takes_the_best_answer_of_a_ranking(model, tmp_path):
     assert any("the best answer is learned from, the others are not used" in line for line in heard.lines)
     sample = lines(tmp_path / "run" / "samples.jsonl")[0]
     assert sample["chosen"].startswith(" w0 ")
+
+
+# Margins
+
+
+def test_a_margin_that_the_method_does_not_use_is_said(model, tmp_path):
+    rows = [{"prompt": "w1", "chosen": f" w{n}", "rejected": " w0 w0", "margin": 1.5} for n in range(1, 9)]
+    data = write_rows(tmp_path / "margins.jsonl", rows)
+    run(model, data, tmp_path / "run", heard := Heard(), eval_fraction=0.0, steps=1)
+    assert "  margins of 8 pairs are not used: dpo has none, reward has" in heard.lines
+    with pytest.raises(ConfigError, match="--margins scores: dpo has no margin between the answers; reward has"):
+        run(model, data, tmp_path / "no", margins="scores")
+
+
+def test_margins_from_ratings():
+    """A pair of ratings 4 and 1.5, a ranking of 3, 1 and 2, a pair without ratings that keeps its own."""
+    here = Source("made.jsonl", 1)
+    ranking = Ranking("a", ("b", "c", "d"), (Comparison(0, 1), Comparison(2, 1)), here, scores=(3.0, 1.0, 2.0))
+    rated = Preference("a", "b", "c", here, margin=9.0, score_chosen=4.0, score_rejected=1.5)
+    bare = Preference("a", "b", "c", here, margin=9.0)
+    report = ReadReport([rated, ranking, bare], read=3)
+    prepare(report, "made", TrainConfig("m", "d", "o", method="reward", margins="scores"), margins=True)
+    one, several, other = report.records
+    assert (one.margin, other.margin) == (2.5, 9.0)
+    assert [c.margin for c in several.comparisons] == [2.0, 1.0]
+    assert report.notes == ["margins: the differences of the ratings; none for 1 rows without both"]
+
+
+@pytest.mark.parametrize("setting", ["turns", "ties", "margins"])
+def test_settings_that_there_are_not(model, tmp_path, setting):
+    data = write_rows(tmp_path / "rankings.jsonl", ranking_rows(4))
+    with pytest.raises(ConfigError, match=f"--{setting} is 'some'; it is one of"):
+        run(model, data, tmp_path / "run", **{setting: "some"})
 
 
 # Votes

@@ -7,7 +7,8 @@ import pytest
 import torch
 from tests.tiny import tokens, uniform
 
-from pairwright.objectives import dpo, hinge, ipo, kto, r_dpo, robust, rpo, sft
+from pairwright.backbone.heads import attach, new_head
+from pairwright.objectives import dpo, hinge, ipo, kto, r_dpo, reward, robust, rpo, sft
 from pairwright.objectives.inputs import Pairs
 from pairwright.records import Source
 from pairwright.tokens.labelled import with_mismatched
@@ -233,3 +234,54 @@ def test_the_reference_gets_no_gradient():
     kept = torch.zeros(2, requires_grad=True)
     forward(uniform(), DPO, lambda batch, built: kept * 1.0, [FIRST]).losses.sum().backward()
     assert kept.grad is None
+
+
+# Scores
+
+
+def test_scores():
+    """A head of zeros but for one bias-like row: scores worked out from what the decoder gives, losses by hand."""
+    backbone = scored(0.0)
+    objective = Objective(reward, reward.Options(eta=0.5))
+    out = forward(backbone, objective, None, [FIRST, SECOND])
+    assert out.losses.tolist() == pytest.approx([math.log(2)] * 2, abs=1e-6)  # all scores are 0, ties half right
+    assert {name: float(value) for name, value in out.metrics.items()} == {
+        "accuracy": 1.0,
+        "margin": 0.0,
+        "mean_reward": 0.0,
+        "min_reward": 0.0,
+        "max_reward": 0.0,
+        "num_tokens": 10.0,
+    }
+    assert out.tokens == (3 + 2 + 3) + (3 + 1 + 4)  # the last tokens are among them
+
+
+def test_scores_of_a_pair_of_a_ranking_and_of_margins(monkeypatch):
+    """Scores 1.5 and 0.5; then 2, 0 and 1 with all three pairs, and a margin of 1 on the last.
+
+    Losses: -log s(1) = 0.313262. -log s(2) = 0.126928, -log s(1) = 0.313262, -log s(-1 - 1) = 2.126928: mean 0.855706.
+    """
+    known = torch.tensor([1.5, 0.5, 2.0, 0.0, 1.0], requires_grad=True)
+    monkeypatch.setattr("pairwright.training.forwards.scores", lambda *_: known * 1)
+    three = Example(
+        (*FIRST.sequences, tokens([3, 4, 5], [12])),
+        Source("made.jsonl", 3),
+        pairs=(Pair(0, 1), Pair(0, 2), Pair(1, 2, margin=1.0)),
+    )
+    out = forward(scored(0.0), Objective(reward, reward.Options(eta=0.0)), None, [FIRST, three])
+    assert out.losses.tolist() == pytest.approx([0.313262, 0.855706], abs=1e-5)
+    metrics = {name: float(value) for name, value in out.metrics.items()}
+    assert metrics["accuracy"] == pytest.approx(1 + 2 / 3)
+    assert metrics["margin"] == pytest.approx(1 + (2 + 1 - 1) / 3)
+    assert metrics["mean_reward"] == pytest.approx(1 + 1)
+    assert (metrics["min_reward"], metrics["max_reward"]) == (0.0, 2.0)
+    soft = replace(FIRST, pairs=(Pair(0, 1, label=0.75),))
+    known = torch.tensor([1.5, 0.5])
+    out = forward(scored(0.0), Objective(reward, reward.Options(eta=0.0)), None, [soft])
+    assert out.losses.tolist() == pytest.approx([0.563262], abs=1e-5)  # 0.75 * 0.313262 + 0.25 * 1.313262
+
+
+def scored(value: float):
+    out = uniform()
+    attach(out, new_head(32, seed=0, std=value))
+    return out

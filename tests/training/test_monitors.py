@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from pairwright.training.monitors import answer_metrics, labelled_metrics, pair_metrics, per_example
+from pairwright.training.monitors import (
+    answer_metrics,
+    combined,
+    labelled_metrics,
+    over_processes,
+    pair_metrics,
+    per_example,
+)
 
 T = torch.tensor
 
@@ -124,3 +131,21 @@ def test_what_is_of_the_whole_step_is_not_divided():
         "logps/chosen": -2.0,
     }
     assert isinstance(per_example(sums, 4)["num_tokens"], int)
+
+
+def test_extremes_of_two_parts_of_a_step():
+    one = {"max_reward": torch.tensor(1.0), "min_reward": torch.tensor(-1.0), "margin": torch.tensor(2.0)}
+    other = {"max_reward": torch.tensor(0.5), "min_reward": torch.tensor(-3.0), "margin": torch.tensor(4.0)}
+    found = combined(one, other)
+    assert {name: float(value) for name, value in found.items()} == {"max_reward": 1, "min_reward": -3, "margin": 6}
+    assert float(one["margin"]) == 2.0  # what was given is as it was
+
+
+def test_over_processes_sums_and_extremes():
+    """Two processes: the other one has a margin of 10, scores from -4 to 3; this one 2, -1 and 5."""
+    mine = {"max_reward": torch.tensor(5.0), "min_reward": torch.tensor(-1.0), "margin": torch.tensor(2.0)}
+    names, values = over_processes(
+        mine, lambda t: t + torch.tensor([10.0]), lambda t: torch.maximum(t, torch.tensor([3.0, 4.0]))
+    )
+    assert dict(zip(names, values.tolist())) == {"margin": 12.0, "max_reward": 5.0, "min_reward": -4.0}
+    assert per_example(dict(zip(names, values.tolist())), 4) == {"margin": 3.0, "max_reward": 5.0, "min_reward": -4.0}

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
+from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 from transformers.utils.peft_utils import find_adapter_config_file
@@ -69,16 +70,49 @@ def base_of(name: str) -> str:
 
 
 def read(model: PreTrainedModel, name: str) -> PeftModel:
-    """`model` with the adapter in folder `name`, to be trained on. Raises ModelError where its weights do not fit."""
+    """`model` with the adapter in folder `name`, to be trained on; of a reward model's without its head. Raises
+    ModelError where its weights do not fit."""
     try:
-        adapted = PeftModel.from_pretrained(model, name, adapter_name=POLICY, is_trainable=True)
-        # Weights that the file lacks get random values, with a warning only; a second load says which.
-        missing = sorted(adapted.load_adapter(name, adapter_name=POLICY, is_trainable=True).missing_keys)
+        adapted = PeftModel.from_pretrained(
+            model, name, adapter_name=POLICY, is_trainable=True, config=_layers_only(name)
+        )
+        # Weights that the file lacks get random values, with a warning only; reading them again says which.
+        missing = _read_weights(adapted, name, POLICY)
     except (ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(f"{name}: the adapter does not fit its base model: {first_line(error)}") from error
     if missing:
         raise ModelError(f"{name}/{WEIGHTS} lacks {len(missing)} of the adapter's weights, such as {missing[0]}")
     return adapted
+
+
+def add(model: PeftModel, name: str, adapter: str) -> None:
+    """Read the adapter in folder `name` into `model` as its frozen adapter `adapter`, beside those that it has; of a
+    reward model's without its head. Raises ModelError where its weights do not fit."""
+    try:
+        model.add_adapter(adapter, _layers_only(name))
+        missing = _read_weights(model, name, adapter)
+    except (ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise ModelError(f"{name}: the adapter does not fit its base model: {first_line(error)}") from error
+    if missing:
+        raise ModelError(f"{name}/{WEIGHTS} lacks {len(missing)} of the adapter's weights, such as {missing[0]}")
+    for parameter_name, parameter in model.named_parameters():
+        if f".{adapter}." in parameter_name:
+            parameter.requires_grad = False
+
+
+def _layers_only(name: str) -> PeftConfig:
+    """The settings of the adapter in folder `name`, without whole layers beside it (a classifier's head)."""
+    settings = PeftConfig.from_pretrained(name)
+    settings.inference_mode = False
+    if settings.task_type == "SEQ_CLS":
+        settings.task_type, settings.modules_to_save = "CAUSAL_LM", None
+    return settings
+
+
+def _read_weights(model: PeftModel, name: str, adapter: str) -> list[str]:
+    """Load the weights of the adapter in folder `name`; returns the names of those that it lacks."""
+    found: Any = set_peft_model_state_dict(model, load_peft_weights(name, device="cpu"), adapter_name=adapter)
+    return sorted(key for key in found.missing_keys if f".{adapter}." in key)
 
 
 def described(model: PeftModel, asked: LoraSettings) -> str:

@@ -1,8 +1,10 @@
 """Faster, leaner layers for the Llama family, in place of transformers' own in a model that trains on tries.
 
-Three changes, none of which changes a result by more than rounding:
-- the last layer's MLP runs only on tokens whose hidden state predicts something: the rest of a prompt is needed for
-  its keys and values alone;
+Four changes, none of which changes a result by more than rounding:
+- the last layer runs only on tokens whose hidden state predicts something: the rest of a prompt is needed for its keys
+  and values alone;
+- layers that read the same input are one function, adapters included (linears.py);
+- on a CPU in float32 attention is a few batched products a block, the rotation in the same step (blockwise.py);
 - RMSNorm and the gated MLP keep less for their backward pass (the input and one number a row; gate and up) and go
   over memory less often.
 
@@ -21,7 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from pairwright.backbone.attention import attend
+from pairwright.backbone.attention import TrieBatch, attend
+from pairwright.backbone.blockwise import attend_blocks, rotate
+from pairwright.backbone.linears import project
 
 FAMILY = {"llama", "mistral", "qwen2", "qwen3"}
 
@@ -62,7 +66,8 @@ def _norm_forward(self: Any, hidden_states: Tensor) -> Tensor:
 
 
 def _mlp_forward(self: Any, x: Tensor) -> Tensor:
-    return self.down_proj(_SwiGLU.apply(self.gate_proj(x), self.up_proj(x)))
+    gate, up = project(x, [self.gate_proj, self.up_proj])
+    return project(_SwiGLU.apply(gate, up), [self.down_proj])[0]
 
 
 def _last_forward(self: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -70,65 +75,69 @@ def _last_forward(self: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -
     trie = kwargs.get("trie")
     if trie is None:
         return type(self).forward(self, hidden_states, *args, **kwargs)
-    attended, _ = self.self_attn(self.input_layernorm(hidden_states), *args, **kwargs)
-    rows = hidden_states.index_select(1, trie.needed) + attended.index_select(1, trie.needed)
+    attended, _ = self.self_attn(self.input_layernorm(hidden_states), *args, rows=trie.needed, **kwargs)
+    rows = hidden_states.index_select(1, trie.needed) + attended
     return rows + self.mlp(self.post_attention_layernorm(rows))
 
 
 def _attention_forward(
-    self: Any, hidden_states: Tensor, position_embeddings: Any = None, attention_mask: Any = None, **kwargs: Any
+    self: Any,
+    hidden_states: Tensor,
+    position_embeddings: Any = None,
+    attention_mask: Any = None,
+    rows: Tensor | None = None,
+    **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """The attention module's forward; its rotation keeps nothing but the angles and makes no copies of halves."""
+    """The attention module's forward; with a trie and `rows` it returns (1, R, H), those rows only."""
     trie = kwargs.get("trie")
     if trie is None:
         arguments = dict(position_embeddings=position_embeddings, attention_mask=attention_mask, **kwargs)
         return type(self).forward(self, hidden_states, **arguments)
-    cosine, sine = (x[0, :, None, :] for x in position_embeddings)
-    heads = lambda x: x.view(x.shape[1], -1, self.head_dim)  # (1, N, H * D) -> (N, H, D)  # noqa: E731
-    query, key = heads(self.q_proj(hidden_states)), heads(self.k_proj(hidden_states))
+    if rows is None:
+        query, key, value = project(hidden_states, [self.q_proj, self.k_proj, self.v_proj])
+    else:
+        key, value = project(hidden_states, [self.k_proj, self.v_proj])
+        query = project(hidden_states.index_select(1, rows), [self.q_proj])[0]
+    query, key, value = (x.view(x.shape[1], -1, self.head_dim) for x in (query, key, value))  # (1, N, H D) -> (N, H, D)
     if hasattr(self, "q_norm"):
         query, key = self.q_norm(query), self.k_norm(key)
+    cosine, sine = (x[0, :, None, :] for x in position_embeddings)
+    # Qwen keeps the layer's own window; Mistral has one for all in the config; Llama none.
+    window = self.sliding_window if hasattr(self, "sliding_window") else getattr(self.config, "sliding_window", None)
+    if trie.backend == "segments" and not query.is_cuda and query.dtype == torch.float32:
+        window = window if window is not None and window < trie.longest else None
+        out = attend_blocks(query, key, value, cosine, sine, trie, self.scaling, window, rows)
+    else:
+        out = _by_backend(self, query, key, value, cosine, sine, trie, window, rows)
+    return project(out.flatten(1)[None], [self.o_proj])[0], None
+
+
+def _by_backend(
+    self: Any, query: Tensor, key: Tensor, value: Tensor, cosine: Tensor, sine: Tensor, trie: TrieBatch,
+    window: int | None, rows: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """(M, H, D) by the trie's own backend, which wants the queries of all tokens."""
+    if rows is not None:
+        query = query.new_zeros(len(key), *query.shape[1:]).index_copy(0, rows, query)
     query, key = _Rotation.apply(query, cosine, sine), _Rotation.apply(key, cosine, sine)
-    value = heads(self.v_proj(hidden_states))
-    batched = lambda x: x.transpose(0, 1)[None]  # (N, H, D) -> (1, H, N, D)  # noqa: E731
-    out, _ = attend(
-        self,
-        batched(query),
-        batched(key),
-        batched(value),
-        None,
-        trie=trie,
-        scaling=self.scaling,
-        # Qwen keeps the layer's own window; Mistral has one for all in the config; Llama none.
-        sliding_window=self.sliding_window
-        if hasattr(self, "sliding_window")
-        else getattr(self.config, "sliding_window", None),
-    )
-    return self.o_proj(out.flatten(2)), None
+    q, k, v = (x.transpose(0, 1)[None] for x in (query, key, value))  # (N, H, D) -> (1, H, N, D)
+    out, _ = attend(self, q, k, v, None, trie=trie, scaling=self.scaling, sliding_window=window)
+    return out[0] if rows is None else out[0].index_select(0, rows)
 
 
 class _Rotation(torch.autograd.Function):
-    """Rotary position embedding of (N, H, D) by angles (N, 1, D), whose halves are equal."""
+    """Rotary position embedding (blockwise.rotate) that keeps nothing but the angles."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         ctx.save_for_backward(cosine, sine)
-        return _rotate(x, cosine, sine, 1.0)
+        return rotate(x, cosine, sine, 1.0)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         # A rotation's transpose turns back.
         cosine, sine = ctx.saved_tensors
-        return _rotate(gradient, cosine, sine, -1.0), None, None
-
-
-def _rotate(x: Tensor, cosine: Tensor, sine: Tensor, sign: float) -> Tensor:
-    half = x.shape[-1] // 2
-    sine = sine[..., :half]
-    out = x * cosine
-    out[..., :half].addcmul_(x[..., half:], sine, value=-sign)
-    out[..., half:].addcmul_(x[..., :half], sine, value=sign)
-    return out
+        return rotate(gradient, cosine, sine, -1.0), None, None
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -147,15 +156,13 @@ class _RMSNorm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight, inverse = ctx.saved_tensors
         normal = x.float() * inverse
-        by_weight = None
-        gradient = gradient.float()
-        if ctx.needs_input_grad[1]:
-            by_weight = (gradient * normal).flatten(0, -2).sum(0).to(weight.dtype)
+        gradient, wide = gradient.float(), weight.float()
+        product = gradient * normal
+        by_weight = product.flatten(0, -2).sum(0).to(weight.dtype) if ctx.needs_input_grad[1] else None
         by_x = None
         if ctx.needs_input_grad[0]:
-            scaled = gradient * weight.float()
-            dot = torch.linalg.vecdot(scaled, normal)[..., None].div_(x.shape[-1])
-            by_x = scaled.sub_(normal.mul_(dot)).mul_(inverse).to(x.dtype)
+            dot = (product @ wide)[..., None].div_(x.shape[-1])
+            by_x = torch.mul(gradient, wide, out=product).addcmul_(normal, dot, value=-1).mul_(inverse).to(x.dtype)
         return by_x, by_weight, None
 
 
@@ -171,5 +178,6 @@ class _SwiGLU(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors
         by_up = F.silu(gate).mul_(gradient)
-        by_gate = torch.ops.aten.silu_backward(gradient * up, gate)
+        by_gate = gradient * up
+        torch.ops.aten.silu_backward.grad_input(by_gate, gate, grad_input=by_gate)
         return by_gate, by_up

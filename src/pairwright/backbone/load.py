@@ -19,7 +19,8 @@ from transformers.utils import cached_file
 from pairwright.backbone import adapters
 from pairwright.backbone.adapters import POLICY, LoraSettings, first_line
 from pairwright.backbone.attention import TRIE, Backend, choose_backend
-from pairwright.backbone.fused import fuse
+from pairwright.backbone.fused import FAMILY, fuse
+from pairwright.backbone.linears import left_alone
 from pairwright.backbone.rows import plain_implementation, why_rows
 from pairwright.errors import ConfigError, MissingExtraError, ModelError
 
@@ -63,8 +64,10 @@ def load(
     device: torch.device,
     trust_remote_code: bool = False,
     seed: int = 0,
+    scored: bool = False,
 ) -> Backbone:
-    """Load the model `name` for training.
+    """Load the model `name` for training. `scored`: without its output layer, for a scalar head to take its place
+    (reward_files.py); a sequence classifier's folder will do too.
 
     Raises ModelError where there is nothing to load, ConfigError where the settings exclude each other.
     """
@@ -78,7 +81,7 @@ def load(
     dtype = _choose_dtype(precision, tuning, device, notes)
     # peft writes down where the base is as it was given: whole, so that the adapter loads from any folder.
     where = str(Path(base_name).resolve()) if Path(base_name).is_dir() else base_name
-    model: Any = _read_model(where, dtype, tuning, device, trust_remote_code)
+    model: Any = _read_model(where, dtype, tuning, device, trust_remote_code, scored)
     tokenizer = _read_tokenizer([adapter, base_name] if adapter else [name], trust_remote_code)
     _check_vocabulary(model, tokenizer, name)
     silent = _turn_dropout_off(model)
@@ -89,7 +92,14 @@ def load(
     if tuning != "full":
         torch.manual_seed(seed)
         model = _add_adapter(model, adapter, lora, tuning, notes)
+    if scored:
+        # peft had to see the layer, to leave it out; an embedding that shares its weights keeps them.
+        base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+        base.set_output_embeddings(torch.nn.Identity())
     model.train()
+    if backend != "rows" and model.config.get_text_config().model_type in FAMILY:
+        counts = left_alone(model).items()
+        notes += [f"{n} adapted layers run as peft made them, and slower than they could: {why}" for why, n in counts]
     weights = weights_digest(base_name, model) + (folder_digest(Path(adapter)) if adapter else "")
     digest = hashlib.sha256(weights.encode()).hexdigest()
     notes.insert(0, _size_line(model, base_name, tuning, dtype, device))
@@ -163,7 +173,7 @@ def _choose_dtype(precision: str, tuning: Tuning, device: torch.device, notes: l
 
 
 def _read_model(
-    name: str, dtype: torch.dtype, tuning: Tuning, device: torch.device, trust_remote_code: bool
+    name: str, dtype: torch.dtype, tuning: Tuning, device: torch.device, trust_remote_code: bool, scored: bool
 ) -> PreTrainedModel:
     extra: dict[str, Any] = {}
     loader: Any = AutoModelForCausalLM
@@ -181,10 +191,17 @@ def _read_model(
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{name} could not be loaded: {first_line(error)}") from error
-    if missing := sorted(report["missing_keys"]):
+    unused = _output_names(model) if scored else set()
+    if missing := sorted(set(report["missing_keys"]) - unused):
         # transformers gives them random values, with a warning only.
         raise ModelError(f"{name}: its files lack {len(missing)} of the model's weights, such as {missing[0]}")
     return model if tuning == "qlora" else model.to(device)
+
+
+def _output_names(model: PreTrainedModel) -> set[str]:
+    """Names of the output layer's weights."""
+    layer = model.get_output_embeddings()
+    return {f"{name}.{key}" for name, m in model.named_modules() if m is layer for key, _ in m.named_parameters()}
 
 
 def four_bit(dtype: torch.dtype) -> Any:

@@ -48,12 +48,27 @@ def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float, s
     return logits if softcap is None else torch.tanh(logits / softcap) * softcap
 
 
-def _logits_gradient(logits: Tensor, target: Tensor, scale: float, softcap: float | None, logsumexp: Tensor) -> Tensor:
-    """(s, V) derivative of the target's log-probability by the raw logits (before scale and cap). Overwrites
-    `logits`, which nobody needs any more."""
-    slope = None if softcap is None else (1 - (logits / softcap) ** 2)
-    gradient = logits.sub_(logsumexp[:, None]).exp_().neg_()
-    gradient[torch.arange(len(target), device=target.device), target] += 1
+def _exponentials(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """(s,) log-probability of the targets, and (s,) the sums by which the exponentials that take the place of `logits`
+    have to be divided: one exponential serves the value and its derivative."""
+    most = logits.amax(-1, keepdim=True)
+    chosen = (logits.gather(1, target[:, None]) - most)[:, 0]
+    sums = logits.sub_(most).exp_().sum(-1)
+    return chosen - sums.log(), sums
+
+
+def _slope(logits: Tensor, softcap: float | None) -> Tensor | None:
+    """Derivative of the capped logits by the uncapped ones; None where it is 1."""
+    return None if softcap is None else 1 - (logits / softcap) ** 2
+
+
+def _by_logits(
+    exponentials: Tensor, sums: Tensor, target: Tensor, factor: Tensor, slope: Tensor | None, scale: float
+) -> Tensor:
+    """(s, V) derivative of factor x the target's log-probability by the raw logits (before scale and cap). Overwrites
+    `exponentials`, which nobody needs any more."""
+    gradient = exponentials.mul_((-factor / sums)[:, None])
+    gradient[torch.arange(len(target), device=target.device), target] += factor
     if slope is not None:
         gradient *= slope
     return gradient if scale == 1.0 else gradient.mul_(scale)
@@ -72,12 +87,13 @@ class _TokenLogprobs(torch.autograd.Function):
         for at in range(0, len(target), rows):
             part = slice(at, at + rows)
             logits = _logits(hidden[part], weight, bias, scale, softcap)
-            sums[part] = logits.logsumexp(-1)
-            logprobs[part] = logits.gather(1, target[part, None])[:, 0] - sums[part]
+            slope = _slope(logits, softcap) if wanted else None
+            logprobs[part], sums[part] = _exponentials(logits, target[part])
             if by_hidden is not None:
-                gradient = _logits_gradient(logits, target[part], scale, softcap, sums[part])
+                one = torch.ones_like(sums[part])
+                gradient = _by_logits(logits, sums[part], target[part], one, slope, scale)
                 by_hidden[part] = gradient.to(weight.dtype) @ weight
-            elif head_trained and len(target) <= rows:
+            elif head_trained and softcap is None and len(target) <= rows:
                 kept = logits
         ctx.settings = (scale, softcap, rows, head_trained)
         ctx.save_for_backward(hidden, weight, bias, target, sums, by_hidden, kept)
@@ -94,9 +110,13 @@ class _TokenLogprobs(torch.autograd.Function):
         grad_bias = torch.zeros_like(bias) if bias is not None and bias.requires_grad else None
         for at in range(0, len(target), rows):
             part = slice(at, at + rows)
-            logits = kept if kept is not None else _logits(hidden[part], weight, bias, scale, softcap)
-            gradient = _logits_gradient(logits, target[part], scale, softcap, sums[part])
-            gradient = (gradient * factor[part, None]).to(weight.dtype)
+            slope = None
+            logits = kept
+            if logits is None:
+                logits = _logits(hidden[part], weight, bias, scale, softcap)
+                slope = _slope(logits, softcap)
+                _exponentials(logits, target[part])
+            gradient = _by_logits(logits, sums[part], target[part], factor[part], slope, scale).to(weight.dtype)
             grad_hidden[part] = gradient @ weight
             if grad_weight is not None:
                 grad_weight.addmm_(gradient.T, hidden[part])

@@ -25,7 +25,7 @@ from pairwright.tokens import trie
 from pairwright.tokens.batches import micro_batches
 from pairwright.tokens.sequences import Example, TokenSequence
 
-VERSION = 1
+VERSION = 2
 """Raised when a change of ours changes log-probabilities: what older versions kept is then not used any more."""
 
 

@@ -1,6 +1,6 @@
-"""What objectives are given: log-probabilities of whole answers, as vectors over examples.
+"""What objectives are given: log-probabilities or scores of whole answers, as vectors over examples.
 
-Legend: N examples. Log-probabilities are sums over an answer's supervised tokens, float32.
+Legend: N examples. Log-probabilities are sums over an answer's supervised tokens; they and scores are float32.
 """
 
 from dataclasses import dataclass, fields
@@ -112,3 +112,22 @@ class Answers:
 
     def __post_init__(self) -> None:
         _check_shapes(self, "logps", "tokens")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Input kind "scores": pairs of answers, by what a scalar head says of each."""
+
+    chosen: Tensor
+    """(N,) r_w."""
+    rejected: Tensor
+    """(N,) r_l."""
+    margin: Tensor
+    """(N,) how much better the chosen answer is, by the data; 0 where it does not say."""
+
+    def __post_init__(self) -> None:
+        _check_shapes(self, *(field.name for field in fields(self)))
+
+    def swapped(self) -> "Scores":
+        """The same pairs the other way round: what was ahead by the margin is behind by it."""
+        return Scores(self.rejected, self.chosen, -self.margin)

@@ -113,7 +113,7 @@ def _ranked(
             None if scores is None else tuple(scores),
             given,
         )
-    ((better, worse, label, _),) = comparisons
+    ((better, worse, label, *_),) = comparisons
     return Preference(
         asked,
         said[better],

@@ -59,6 +59,9 @@ class TrainConfig:
     ties: Literal["drop", "half"] = "drop"
     """Answers of which neither is preferred (equal ratings, evenly split votes): left out, or trained on as half a
     preference either way."""
+    margins: Literal["data", "scores"] = "data"
+    """By how much an answer is better, for methods that use it: the data's column `margin`, or the difference of the
+    two ratings."""
     dimensions: str | None = None
     """Weights of the dimensions that annotators voted on, such as `helpful=2,harmless=1`: the weighed shares of the
     votes make the label. Without, all dimensions weigh the same."""

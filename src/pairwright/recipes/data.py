@@ -56,7 +56,7 @@ def read_files(
         reports[part] = report = _read(data, kind, config.format, split, aside if first and not resumed else None)
         if resumed and aside.exists():
             report.quarantine = aside
-        prepare(report, f"{part}: {data}", config)
+        prepare(report, f"{part}: {data}", config, margins=objective.module.INPUT == "scores")
         if objective.needs_ratings:
             _keep_rated(report, f"{part}: {data}", config.method)
         margins = sum(getattr(record, "margin", None) is not None for record in report.records)

@@ -14,7 +14,7 @@ from rich.table import Table
 from pairwright.evaluation.statistics import wilson_interval
 
 Advance = Callable[[int, dict[str, float]], None]
-SHOWN = ("loss", "rewards/accuracies", "rewards/margins", "eval_loss", "eval_rewards/accuracies")
+SHOWN = ("loss", "rewards/accuracies", "rewards/margins", "accuracy", "margin", "eval_loss", "eval_rewards/accuracies")
 EVERY_SECONDS = 20.0
 """Without a terminal a line is printed this often."""
 
@@ -95,6 +95,11 @@ class Display:
             "logps/chosen",
             "logps/rejected",
             "kl",
+            "accuracy",
+            "margin",
+            "mean_reward",
+            "min_reward",
+            "max_reward",
         ):
             if name in metrics or f"eval_{name}" in metrics:
                 table.add_row(name, show(metrics.get(name)), show(metrics.get(f"eval_{name}")))

@@ -17,7 +17,7 @@ def plan(
 ) -> memory.Choice:
     """Token budget and gradient checkpointing. `before` is what the run that is resumed had chosen: with other
     micro-batches sums round differently."""
-    sizes = sorted((trie.size([e]) for e in data.train), reverse=True)
+    sizes = sorted((trie.size([e], with_last=objective.scored) for e in data.train), reverse=True)
     fixed = fixed_memory(backbone, copied=objective.module.REFERENCE and config.reference == "live")
     tokens_per_batch = before["tokens_per_batch"] if before else config.tokens_per_batch
     checkpointing = before["gradient_checkpointing"] if before else config.gradient_checkpointing

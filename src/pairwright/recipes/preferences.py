@@ -1,4 +1,4 @@
-"""Preferences as they were read -> preferences that are trained on: weights of dimensions, then ties.
+"""Preferences as they were read -> preferences that are trained on: weights of dimensions, ties, margins.
 
 Each decision is a named rule with a count; nothing is decided where the records are read.
 """
@@ -18,17 +18,48 @@ UNWEIGHED = "no votes of a dimension with a weight"
 """Rule by which a preference is dropped."""
 
 
-def prepare(report: ReadReport, name: str, config: TrainConfig) -> None:
-    """Decide on dimensions and ties in `report`, whose notes then say what was done. Records that are no preferences
-    stay as they are. Raises ConfigError for weights that cannot be meant, DataError where nothing is left."""
+def prepare(report: ReadReport, name: str, config: TrainConfig, *, margins: bool) -> None:
+    """Decide on dimensions, ties and margins in `report`, whose notes then say what was done. Records that are no
+    preferences stay as they are. `margins`: whether the method uses them.
+
+    Raises ConfigError for settings that cannot be meant, DataError where nothing is left.
+    """
     if config.dimensions is not None:
         _weigh(report, name, dimension_weights(config.dimensions))
     if config.ties == "half":
         _halve(report)
     else:
         _drop(report)
+    _margins(report, config, margins)
     if not report.records:
         raise DataError(f"{name}: nothing but ties. --ties half trains on them, as half a preference either way")
+
+
+def _margins(report: ReadReport, config: TrainConfig, used: bool) -> None:
+    """Margins from the ratings, where they are asked for; a note where the method does not use them."""
+    if config.margins == "scores":
+        if not used:
+            raise ConfigError(f"--margins scores: {config.method} has no margin between the answers; reward has")
+        report.records = [_margin_of_scores(record) for record in report.records]
+        without = sum(isinstance(r, Preference | Ranking) and not r.rated for r in report.records)
+        report.notes.append(
+            "margins: the differences of the ratings" + (f"; none for {without:,} rows without both" if without else "")
+        )
+    number = sum(isinstance(record, Preference) and record.margin is not None for record in report.records)
+    if number and not used:
+        report.notes.append(f"margins of {number:,} pairs are not used: {config.method} has none, reward has")
+
+
+def _margin_of_scores(record: Preference | Ranking) -> Preference | Ranking:
+    """With the difference of the ratings as the margin of each comparison; as it is where it has no ratings."""
+    if isinstance(record, Ranking) and record.scores is not None:
+        scores = record.scores
+        return replace(
+            record, comparisons=tuple(c._replace(margin=scores[c.better] - scores[c.worse]) for c in record.comparisons)
+        )
+    if isinstance(record, Preference) and record.score_chosen is not None and record.score_rejected is not None:
+        return replace(record, margin=record.score_chosen - record.score_rejected)
+    return record
 
 
 def dimension_weights(text: str) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Before the first step: reference log-probabilities, and the fast path compared with the plain one."""
 
+from pairwright.backbone import heads
 from pairwright.backbone.policy import compare_paths
 from pairwright.backbone.reference import Cache, default_path, reference_sums
 from pairwright.backbone.reference_live import cached_references, live_references
@@ -45,9 +46,14 @@ def compare_first_batch(run: Run) -> None:
     Raises ParityError and NonFiniteError as compare_paths does.
     """
     share = run.world.share(run.examples_of(0)) or run.examples_of(0)
-    examples = micro_batches(share, run.settings.tokens_per_batch)[0][:CHECKED]
-    mean, largest = compare_paths(run.backbone, trie.build(examples))
+    scored = run.objective.scored
+    examples = micro_batches(share, run.settings.tokens_per_batch, with_last=scored)[0][:CHECKED]
+    built = trie.build(examples, with_last=scored)
+    if scored:
+        mean, largest = heads.compare_scores(run.backbone, built, heads.head_named(run.backbone))
+    else:
+        mean, largest = compare_paths(run.backbone, built)
     run.display.say(
-        f"check: the fast path differs from the plain model by {mean:.1e} a token (largest {largest:.1e}) "
-        f"on {len(examples)} examples of the first step"
+        f"check: the fast path differs from the plain model by {mean:.1e} {'an answer' if scored else 'a token'} "
+        f"(largest {largest:.1e}) on {len(examples)} examples of the first step"
     )

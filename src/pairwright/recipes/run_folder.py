@@ -4,13 +4,13 @@ import dataclasses
 import hashlib
 import json
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pairwright import __version__
-from pairwright.backbone import load as loading
 from pairwright.backbone.load import Backbone
 from pairwright.errors import CheckpointError, ConfigError
 from pairwright.recipes.config import TrainConfig
@@ -137,15 +137,16 @@ def write_config(
     )
 
 
-def save_model(backbone: Backbone, folder: Path) -> None:
-    """Write the model beside its final place and put it there in one step: model/ is whole, or not there."""
+def save_model(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` put the model beside its final place and bring it there in one step: model/ is whole, or not
+    there."""
     fresh, old = folder.with_name(".model.tmp"), folder.with_name(".model.old")
     try:
         for left in (fresh, old):
             if exists(left):
                 remove_tree(left)
         fresh.mkdir()
-        loading.save_model(backbone, fresh)
+        write(fresh)
         for path in fresh.iterdir():
             sync_file(path)
         sync_folder(fresh)

@@ -12,6 +12,8 @@ from pairwright.recipes.config import TrainConfig
 from pairwright.training.forwards import Objective
 from pairwright.training.offline import Settings
 
+CHOICES = {"turns": ("all", "last"), "ties": ("drop", "half"), "margins": ("data", "scores")}
+"""Setting -> its values."""
 TRACKERS = {
     "tensorboard": (("tensorboard", "tensorboardX"), "'pairwright[trackers]'"),
     "wandb": (("wandb",), "wandb"),
@@ -67,6 +69,9 @@ def check(config: TrainConfig) -> None:
     idle = [f.name for f in adapters if config.tuning == "full" and getattr(config, f.name) != f.default]
     if idle:
         raise ConfigError(f"--{idle[0].replace('_', '-')} is of adapters, which --tuning full has none of")
+    for name, choices in CHOICES.items():
+        if getattr(config, name) not in choices:
+            raise ConfigError(f"--{name} is {getattr(config, name)!r}; it is one of {', '.join(choices)}")
     packages, install = TRACKERS.get(config.tracker, ((), ""))
     if packages and not any(find_spec(package) for package in packages):
         raise MissingExtraError(

@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from pairwright.backbone import load as loading
+from pairwright.backbone import reward_files
 from pairwright.backbone.load import Backbone, LoraSettings
 from pairwright.errors import DataError
 from pairwright.planning.memory import Choice
@@ -19,11 +20,13 @@ from pairwright.recipes.data import Data, read_files, tokenise
 from pairwright.recipes.display import Display
 from pairwright.recipes.processes import agree, start_tracker, tracked, world_of
 from pairwright.recipes.references import compare_first_batch, make_references
+from pairwright.recipes.reward_evaluation import evaluate
 from pairwright.recipes.run import Run
 from pairwright.recipes.samples import Sampler
 from pairwright.recipes.settings import check, check_length, loop_settings, make_objective
 from pairwright.recipes.signals import stop_on_signals
 from pairwright.tokens.batches import steps_per_epoch
+from pairwright.tokens.chat import end_ids
 from pairwright.training import offline
 
 
@@ -50,7 +53,7 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
     run = _prepare(config, display)
     references = make_references(run)
     compare_first_batch(run)
-    sampler = Sampler(run.backbone, run.data.prompts, config, run.display)
+    sampler = Sampler(run.backbone, [] if run.objective.scored else run.data.prompts, config, run.display)
     start_tracker(run.accelerator, config)
     with stop_on_signals() as stop, run.display.progress("training", run.settings.steps) as advance:
         metrics = offline.run(
@@ -67,7 +70,9 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
             callbacks=offline.Callbacks(tracked(run.accelerator, config, advance), sampler.sample, stop),
         )
     if run.accelerator.is_main_process:
-        run_folder.save_model(run.backbone, run.out / "model")
+        run_folder.save_model(run.out / "model", lambda folder: _write_model(run, folder))
+        if run.objective.scored and run.data.held_out:
+            evaluate(run)
     if config.tracker != "none":
         run.accelerator.end_training()
     run.display.outcome(metrics, run.out, len(run.data.held_out))
@@ -88,7 +93,7 @@ def _prepare(config: TrainConfig, display: Display | None) -> Run:
     accelerator.wait_for_everyone()  # all have looked before the first of them writes
     loading.check(config.model)
     reports = read_files(config, objective, out, display, first=first)
-    backbone = _load(config, accelerator.device)
+    backbone = _load(config, accelerator.device, scored=objective.scored)
     data = tokenise(config, objective, reports, backbone, out, display, first=first)
     objective = balanced(objective, data.train, config.pairs_per_step, display.say)
     if not data.train:
@@ -114,8 +119,9 @@ def _prepare(config: TrainConfig, display: Display | None) -> Run:
     return Run(config, objective, backbone, data, settings, fingerprint, checkpoint, out, accelerator, world, display)
 
 
-def _load(config: TrainConfig, device: torch.device) -> Backbone:
-    return loading.load(
+def _load(config: TrainConfig, device: torch.device, *, scored: bool) -> Backbone:
+    load = reward_files.load if scored else loading.load
+    return load(
         config.model,
         tuning=config.tuning,
         lora=LoraSettings(config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets),
@@ -125,6 +131,13 @@ def _load(config: TrainConfig, device: torch.device) -> Backbone:
         trust_remote_code=config.trust_remote_code,
         seed=config.seed,
     )
+
+
+def _write_model(run: Run, folder: Path) -> None:
+    if not run.objective.scored:
+        return loading.save_model(run.backbone, folder)
+    for line in reward_files.save(run.backbone, folder, end_ids(run.backbone.tokenizer, run.config.chat_template)):
+        run.display.say(line)
 
 
 def _say_plan(config: TrainConfig, settings: offline.Settings, data: Data, choice: Choice, display: Display) -> None:

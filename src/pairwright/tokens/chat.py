@@ -189,7 +189,7 @@ def _example(record: Record, sequences: tuple[TokenSequence, ...]) -> Example:
     if isinstance(record, Rating):
         return Example(sequences, record.source, record.weight, label=float(record.label))
     if isinstance(record, Ranking):
-        pairs = tuple(Pair(c.better, c.worse, c.label, None, c.weight) for c in record.comparisons)
+        pairs = tuple(Pair(c.better, c.worse, c.label, c.margin, c.weight) for c in record.comparisons)
         return Example(sequences, record.source, record.weight, pairs, scores=record.scores)
     if not isinstance(record, Preference):
         return Example(sequences, record.source, record.weight)

@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pairwright.backbone.heads import head_named, scores
 from pairwright.backbone.load import Backbone
 from pairwright.backbone.policy import logprobs, sequence_sums
-from pairwright.objectives.inputs import Answers, Labelled, Pairs
+from pairwright.objectives.inputs import Answers, Labelled, Pairs, Scores
 from pairwright.tokens import trie
 from pairwright.tokens.labelled import partners
 from pairwright.tokens.sequences import Example, count
 from pairwright.tokens.trie import Trie
 from pairwright.training.comparisons import compared
-from pairwright.training.monitors import answer_metrics, labelled_metrics, pair_metrics
+from pairwright.training.monitors import answer_metrics, labelled_metrics, pair_metrics, score_metrics
 from pairwright.training.step import Forward
 
 References = Callable[[Sequence[Example], Trie], Tensor]
@@ -45,6 +46,11 @@ class Objective:
     def labelled(self) -> bool:
         return self.module.INPUT == "labelled"
 
+    @property
+    def scored(self) -> bool:
+        """Whether a scalar head is trained, on whole answers, and no log-probabilities are asked for."""
+        return self.module.INPUT == "scores"
+
     def labels(self, examples: Sequence[Example]) -> np.ndarray | None:
         """(n,) bool, where the examples of a step have to be mixed by their labels."""
         return np.array([example.label == 1 for example in examples], bool) if self.labelled else None
@@ -65,18 +71,21 @@ def forward(
 ) -> Forward:
     """Losses (n,) of the examples in `batch`, times their weights, and the sums of their metrics. `kl` is () the
     step's distance from the reference on mismatched answers, for the input kind that has them (log_ratio_sum)."""
-    built = trie.build(batch)
-    sums = sequence_sums(logprobs(backbone, built), built)
-    tokens = torch.from_numpy(built.lengths()).to(sums.device)
-    reference = references(batch, built) if references is not None else None
+    built = trie.build(batch, with_last=objective.scored)
     kind = objective.module.INPUT
+    tokens = torch.from_numpy(built.lengths()).to(backbone.device)
+    weights = torch.tensor([example.weight for example in batch], dtype=torch.float32, device=backbone.device)
+    if kind == "scores":
+        losses, metrics = _scores(objective, scores(backbone, built, head_named(backbone)), tokens, batch)
+        return Forward(losses * weights, metrics, len(built))
+    sums = sequence_sums(logprobs(backbone, built), built)
+    reference = references(batch, built) if references is not None else None
     if kind == "answers":
         losses, metrics = objective.module.loss(Answers(sums, tokens), objective.options), answer_metrics(sums, tokens)
     elif kind == "labelled":
         losses, metrics = _labelled(objective, sums, tokens, reference, batch, kl)
     else:
         losses, metrics = _pairs(objective, sums, tokens, reference, batch)
-    weights = torch.tensor([example.weight for example in batch], dtype=torch.float32, device=sums.device)
     return Forward(losses * weights, metrics, len(built))
 
 
@@ -136,16 +145,28 @@ def _pairs(
     return found.per_example(pair_losses(objective, pairs, found.label)), metrics
 
 
-def pair_losses(objective: Objective, pairs: Pairs, label: Tensor | None) -> Tensor:
+def _scores(
+    objective: Objective, values: Tensor, tokens: Tensor, batch: Sequence[Example]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """(n,) losses and the metrics of the pairs that the examples compare, from the (Q,) scores of their answers."""
+    found = compared(batch, values.device)
+    chosen, rejected = values[found.better], values[found.worse]
+    margin = torch.zeros_like(chosen) if found.margin is None else found.margin
+    losses = pair_losses(objective, Scores(chosen, rejected, margin), found.label)
+    return found.per_example(losses), score_metrics(chosen, rejected, found.share, values, tokens)
+
+
+def pair_losses(objective: Objective, pairs: Pairs | Scores, label: Tensor | None) -> Tensor:
     """(P,) losses of pairs, the added likelihood among them. Where the better answer is known with a probability only,
     the expected loss: label * loss(w, l) + (1 - label) * loss(l, w). `label` is (P,), None where all are sure.
 
     By hand: losses 0.313262 and 1.313262 of the two orders, label 0.75: 0.563262.
     """
 
-    def of(pairs: Pairs) -> Tensor:
-        losses = objective.module.loss(pairs, objective.options)
+    def of(pairs: Pairs | Scores) -> Tensor:
+        losses: Tensor = objective.module.loss(pairs, objective.options)
         if objective.nll_weight:
+            assert isinstance(pairs, Pairs), "scores have no likelihood"
             losses = losses - objective.nll_weight * pairs.chosen / pairs.chosen_tokens
         return losses
 

@@ -4,10 +4,17 @@ Functions return sums over examples; the loop divides by the number of examples 
 one: tokens/sequences.py). Means therefore do not depend on how a step was cut.
 """
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 
+Reduce = Callable[[Tensor], Tensor]
+
 COUNTED = ("num_tokens", "tokens_computed", "desirable")
-WHOLE = ("loss", "grad_norm")
+EXTREMES = {"max_reward": 1, "min_reward": -1}
+"""Metrics that are the largest (1) or the smallest (-1) of all instead of a sum."""
+WHOLE = ("loss", "grad_norm", *EXTREMES)
 
 
 def pair_metrics(
@@ -50,6 +57,52 @@ def labelled_metrics(logps: Tensor, tokens: Tensor, label: Tensor, rewards: Tens
     }
 
 
+def score_metrics(chosen: Tensor, rejected: Tensor, share: Tensor, scores: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+    """Of a reward model: sums over the P pairs of (P,) scores, by their (P,) share of an example; the smallest and the
+    largest of the batch's (Q,) scores. Equal scores count as half right. The names are TRL's RewardTrainer's."""
+    margin = (chosen - rejected).detach()
+    return {
+        "accuracy": (((margin > 0) + 0.5 * (margin == 0)) * share).sum(),
+        "margin": (margin * share).sum(),
+        "mean_reward": ((chosen + rejected).detach() / 2 * share).sum(),
+        "min_reward": scores.detach().min(),
+        "max_reward": scores.detach().max(),
+        "num_tokens": tokens.sum(),
+    }
+
+
+def combined(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The metrics of two parts of a step: sums added up, of extremes the further one."""
+    out = dict(one)
+    for name, value in other.items():
+        sign = EXTREMES.get(name)
+        if name not in out:
+            out[name] = value
+        elif sign is None:
+            out[name] = out[name] + value
+        else:
+            out[name] = sign * torch.maximum(sign * out[name], sign * value)
+    return out
+
+
+def over_processes(sums: dict[str, Tensor], reduce: Reduce | None, largest: Reduce | None) -> tuple[list[str], Tensor]:
+    """The names and (n,) float32 values of () metrics, over all processes: `reduce` adds a tensor up over them,
+    `largest` takes the largest."""
+    signs = [EXTREMES[name] for name in sorted(sums) if name in EXTREMES]
+    names = [name for name in sorted(sums) if name not in EXTREMES]
+    numbers = torch.stack([sums[name] for name in names]).float()
+    if reduce is not None:
+        numbers = reduce(numbers)
+    if not signs:
+        return names, numbers
+    far = [name for name in sorted(sums) if name in EXTREMES]
+    sign = torch.tensor(signs, dtype=torch.float32, device=numbers.device)
+    extremes = torch.stack([sums[name] for name in far]).float() * sign
+    if largest is not None:
+        extremes = largest(extremes)
+    return names + far, torch.cat([numbers, extremes * sign])
+
+
 def answer_metrics(logps: Tensor, tokens: Tensor) -> dict[str, Tensor]:
     """Sums over the N answers."""
     return {"logps/chosen": logps.detach().sum(), "num_tokens": tokens.sum()}
@@ -57,7 +110,7 @@ def answer_metrics(logps: Tensor, tokens: Tensor) -> dict[str, Tensor]:
 
 def per_example(sums: dict[str, float], examples: int) -> dict[str, float]:
     """The metrics of a step from its sums: means, except for what is counted (num_tokens, tokens_computed, desirable)
-    and what is of the whole step already (loss, grad_norm).
+    and what is of the whole step already (loss, grad_norm, extremes).
 
     Of labelled answers `desirable` are good: means over the chosen are over these, means over the rejected over the
     others. A mean over none is left out.

@@ -25,7 +25,7 @@ from pairwright.tokens.sequences import Example, count
 from pairwright.training import checkpoints, step
 from pairwright.training.forwards import Objective, References, forward, log_ratio_sum
 from pairwright.training.logs import LineLog
-from pairwright.training.monitors import per_example
+from pairwright.training.monitors import EXTREMES, combined, over_processes, per_example
 from pairwright.training.spikes import Watch
 from pairwright.training.state import compare_fingerprints, restore, snapshot
 from pairwright.training.step import Forward
@@ -63,6 +63,14 @@ class World:
 
     def share(self, examples: Sequence[Example]) -> Sequence[Example]:
         return examples[self.rank :: self.size]
+
+    def largest(self, values: Tensor) -> Tensor:
+        """(n,) the largest of each over the processes."""
+        if self.reduce is None:
+            return values
+        table = values.new_zeros(self.size, len(values))
+        table[self.rank] = values
+        return self.reduce(table).amax(0)
 
     def any(self, flag: bool, device: torch.device) -> bool:
         """Whether any process says so; all get the same answer."""
@@ -238,6 +246,7 @@ class _Loop:
             total=self.objective.total(examples),
             learning_rate=rate,
             reduce=self.world.reduce,
+            largest=self.world.largest,
             inspect=inspect,
         )
         return {**per_example(sums, count(examples)), "learning_rate": rate}
@@ -250,11 +259,14 @@ class _Loop:
             out = forward(self.backbone, self.objective, self.references, batch, kl)
             if mine:
                 return out
-            return Forward(out.losses * 0, {name: value * 0 for name, value in out.metrics.items()}, 0)
+            # An extreme of an example of this step is one of the step's, whoever computed it.
+            nothing = {name: value if name in EXTREMES else value * 0 for name, value in out.metrics.items()}
+            return Forward(out.losses * 0, nothing, 0)
 
         mine = self.world.share(examples)
         kl = self._kl(examples)
-        return micro_batches(mine or examples[:1], self.settings.tokens_per_batch), compute
+        tokens = self.settings.tokens_per_batch
+        return micro_batches(mine or examples[:1], tokens, with_last=self.objective.scored), compute
 
     def _kl(self, examples: Sequence[Example]) -> Tensor | None:
         """() how far the policy is from the reference on the mismatched answers of the whole step, not below 0; None
@@ -284,12 +296,9 @@ class _Loop:
             out = compute(batch)
             losses.append(out.losses)
             values = {**out.metrics, "loss": out.losses.sum()}
-            sums = {name: sums.get(name, 0) + value.double() for name, value in values.items()}
+            sums = combined(sums, {name: value.double() for name, value in values.items()})
         self.backbone.model.train()
-        names = sorted(sums)
-        numbers = torch.stack([sums[name] for name in names]).float()
-        if self.world.reduce is not None:
-            numbers = self.world.reduce(numbers)
+        names, numbers = over_processes(sums, self.world.reduce, self.world.largest)
         found = dict(zip(names, numbers.tolist()))
         if odd := [name for name, value in found.items() if not math.isfinite(value)]:
             what = step.not_finite(losses, batches) or f"{odd[0]} is {found[odd[0]]}"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pairwright.errors import NonFiniteError
 from pairwright.tokens.sequences import Example
+from pairwright.training.monitors import Reduce, combined, over_processes
 
 Parameters = dict[str, torch.nn.Parameter]
 MOST_SKIPS = 20
@@ -27,7 +28,7 @@ class Forward:
     losses: Tensor
     """(n,) weighted loss of each example, to be summed and divided by the step's total."""
     metrics: dict[str, Tensor]
-    """Sums over the examples, detached, by metric name."""
+    """Sums over the examples (or extremes: monitors.py), detached, by metric name."""
     tokens: int
     """Tokens computed."""
 
@@ -67,14 +68,15 @@ def take(
     *,
     total: float,
     learning_rate: float,
-    reduce: Callable[[Tensor], Tensor] | None = None,
+    reduce: Reduce | None = None,
+    largest: Reduce | None = None,
     inspect: Callable[[dict[str, float], Sequence[Tensor]], None] | None = None,
 ) -> dict[str, float]:
     """Take one step over `batches`; returns the loss, grad_norm and the forward's metrics, each summed over the
     examples and divided by `total` where it is the loss.
 
-    `total` is of the whole step, over all processes; `reduce` sums a tensor over them. `inspect` sees what will be
-    returned, and each micro-batch's losses, before anything is changed, and may raise.
+    `total` is of the whole step, over all processes; `reduce` sums a tensor over them, `largest` takes the largest.
+    `inspect` sees what will be returned, and each micro-batch's losses, before anything is changed, and may raise.
     Raises NonFiniteError before anything is changed.
     """
     losses: list[Tensor] = []
@@ -84,8 +86,7 @@ def take(
         out = forward(batch)
         optimiser.scaler.scale(out.losses.sum() / total).backward()
         losses.append(out.losses.detach())
-        for name, value in out.metrics.items():
-            sums[name] = sums[name] + value if name in sums else value
+        sums = combined(sums, out.metrics)
         tokens += out.tokens
     if reduce is not None:
         _reduce_gradients(parameters, reduce)
@@ -96,13 +97,11 @@ def take(
     )
     device = norm.device
     loss = torch.cat(losses).sum() / total if losses else torch.zeros((), device=device)
-    names = sorted(sums)
-    numbers = torch.stack([loss, torch.tensor(float(tokens), device=device), *(sums[n].float() for n in names)])
-    if reduce is not None:
-        numbers = reduce(numbers)
+    sums |= {"loss": loss, "tokens_computed": torch.tensor(float(tokens), device=device)}
+    names, numbers = over_processes(sums, reduce, largest)
     # The step's only wait for the device: everything that is logged, in one copy.
     values = torch.cat([numbers, norm.detach().float()[None]]).tolist()
-    result = dict(zip(["loss", "tokens_computed", *names, "grad_norm"], values))
+    result = {"loss": 0.0, "tokens_computed": 0.0} | dict(zip([*names, "grad_norm"], values))  # in this order
     _check(result, losses, batches, parameters, optimiser)
     if inspect is not None and not optimiser.skipped:
         inspect(result, losses)
@@ -133,7 +132,7 @@ def masters_to_weights(parameters: Parameters, masters: Parameters) -> None:
             parameter.copy_(masters[name])
 
 
-def _reduce_gradients(parameters: Parameters, reduce: Callable[[Tensor], Tensor]) -> None:
+def _reduce_gradients(parameters: Parameters, reduce: Reduce) -> None:
     """Sum every gradient over the processes, each of which may have seen no batch at all."""
     for parameter in parameters.values():
         mine = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
