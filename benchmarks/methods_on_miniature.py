@@ -155,14 +155,17 @@ def measure(table: Table, settings: Settings, rates: dict[str, float], work: Pat
             values["divergence"] = divergence(model, reference, unseen[: settings.diverging], 30_000 + seed)
         return values
 
-    for seed in range(settings.seeds):
-        draw = Draw(seed, settings, work / f"seed-{seed}")
-        table.cell("cells", f"{seed}/start/base", lambda seed=seed: found(miniature.BASE_MODEL, None, seed))
-        table.cell("cells", f"{seed}/start/sft", lambda draw=draw: found(draw.sft(), miniature.BASE_MODEL, draw.seed))
-        for condition in CONDITIONS:
-            # `no SFT` trains on clean's comparisons
-            source = "clean" if condition.base else condition.name
-            table.cell("data", f"{seed}/{condition.name}", lambda draw=draw, source=source: draw.data(source)[1])
+    draws = [Draw(seed, settings, work / f"seed-{seed}") for seed in range(settings.seeds)]
+    for draw in draws:
+        at = f"{draw.seed}/start"
+        table.cell("cells", f"{at}/base", lambda draw=draw: found(miniature.BASE_MODEL, None, draw.seed))
+        table.cell("cells", f"{at}/sft", lambda draw=draw: found(draw.sft(), miniature.BASE_MODEL, draw.seed))
+    # All seeds of a condition before the next one: what is there early has its intervals.
+    for condition in CONDITIONS:
+        source = "clean" if condition.base else condition.name
+        for draw in draws:
+            about = f"{draw.seed}/{condition.name}"
+            table.cell("data", about, lambda draw=draw, source=source: draw.data(source)[1])
             for name in condition.methods:
                 method = METHODS[name]
 
@@ -173,7 +176,7 @@ def measure(table: Table, settings: Settings, rates: dict[str, float], work: Pat
                     data, _ = draw.data(source)
                     return found(trained(method, start, data, rate, draw.seed, work / "run"), start, draw.seed)
 
-                table.cell("cells", f"{seed}/{condition.name}/{name}", one)
+                table.cell("cells", f"{about}/{name}", one)
 
 
 def opened(path: Path, settings: Settings) -> Table:

@@ -25,6 +25,7 @@ from transformers import AutoTokenizer, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
 from machine import peak_memory_mb
+from token_counter import TokenCounter
 from workload import Settings, lora_config
 
 
@@ -42,26 +43,13 @@ class Clock(TrainerCallback):
         self.steps.append(time.perf_counter())
 
 
-class TokenCounter:
-    """Positions given to the model's forward, padding included."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        self.tokens = 0
-        model.register_forward_pre_hook(self.count, with_kwargs=True)
-
-    def count(self, module: torch.nn.Module, args: tuple, kwargs: dict) -> None:
-        self.tokens += kwargs["input_ids"].numel()
-
-
-def config(folder: Path, settings: Settings, batch_size: int, extra: dict) -> DPOConfig:
-    """TRL's settings: reference log-probabilities beforehand, nothing cut, nothing recomputed, only losses logged."""
+def common(folder: Path, settings: Settings, batch_size: int, per_step: int) -> dict:
+    """What every trainer of TRL is told: nothing cut, nothing recomputed, only losses logged."""
     half = settings.precision == "bfloat16"
-    values = {
+    return {
         "output_dir": str(folder / "trl"),
         "per_device_train_batch_size": batch_size,
-        "gradient_accumulation_steps": settings.pairs_per_step // batch_size,
-        "precompute_ref_log_probs": True,
-        "precompute_ref_batch_size": batch_size,
+        "gradient_accumulation_steps": per_step // batch_size,
         "num_train_epochs": 1,
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "constant",
@@ -69,7 +57,6 @@ def config(folder: Path, settings: Settings, batch_size: int, extra: dict) -> DP
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,
         "optim": "adamw_torch_fused",
-        "beta": settings.beta,
         "max_length": None,
         "train_sampling_strategy": "sequential",
         "gradient_checkpointing": False,
@@ -83,6 +70,15 @@ def config(folder: Path, settings: Settings, batch_size: int, extra: dict) -> DP
         "disable_tqdm": True,
         "save_strategy": "no",
         "seed": settings.seed,
+    }
+
+
+def config(folder: Path, settings: Settings, batch_size: int, extra: dict) -> DPOConfig:
+    """TRL's settings for DPO: the reference log-probabilities beforehand."""
+    values = common(folder, settings, batch_size, settings.pairs_per_step) | {
+        "precompute_ref_log_probs": True,
+        "precompute_ref_batch_size": batch_size,
+        "beta": settings.beta,
     }
     return DPOConfig(**(values | extra))
 

@@ -10,6 +10,7 @@ from pairwright.commandline.settings import Setting, kind_of, settings_of
 from pairwright.recipes.audit import AuditConfig
 from pairwright.recipes.config import ALIASES, TrainConfig
 from pairwright.recipes.demo import DemoConfig
+from pairwright.recipes.plan import PlanConfig
 
 PAGE = Path(__file__).parent / "commands.md"
 
@@ -53,6 +54,9 @@ def commands() -> str:
         "Writes audit.json and audit.html, and with `--clean` the rows that no chosen filter drops. More: "
         "[the audit](audit.md).",
         settings_table(settings_of(AuditConfig), {}),
+        "## pairwright plan",
+        "How it is counted: [planning](planning.md).",
+        settings_table(settings_of(PlanConfig), {}),
         "## pairwright report RUN",
         "Writes `RUN/report.html` from the files of the run's folder, without computing anything anew; for a training "
         "run also the model card, `RUN/README.md`. A folder whose `evaluation.json` compares stages, as `pairwright "

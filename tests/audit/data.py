@@ -8,8 +8,8 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pairwright.audit.votes import Item, Vote
-from pairwright.records import Message, Preference, Source
+from pairwright.audit.votes import Item
+from pairwright.records import Message, Preference, Source, Vote
 
 NOUNS = [
     "river",
@@ -141,7 +141,7 @@ def votes(records: list[Preference], choose: Any, seed: int = 0) -> list[Item]:
         cast = []
         for annotator in ("ann", "bo", "cy"):
             shown = rng.choice(((0, 1), (1, 0)))
-            cast.append(Vote(annotator, shown=shown, **choose(annotator, shown, rng)))
+            cast.append(Vote(annotator=annotator, shown=shown, **choose(annotator, shown, rng)))
         items.append(Item(record.source, tuple(cast)))
     return items
 

@@ -4,7 +4,8 @@ import random
 
 from tests.audit.data import Planted, agreeing, answer, appended, clean, pair, sentence, spoilt, votes
 
-from pairwright.audit.votes import Item, Vote
+from pairwright.audit.votes import Item
+from pairwright.records import Vote
 
 SHARE = 0.1
 
@@ -151,7 +152,7 @@ def dimensions() -> Planted:
     rows = clean()
     rng = random.Random("dimensions")
     items = [
-        Item(r.source, (Vote("a", 0, dimension="helpful"), Vote("a", int(rng.random() < 0.5), dimension="harmless")))
+        Item(r.source, (Vote(0, "a", dimension="helpful"), Vote(int(rng.random() < 0.5), "a", dimension="harmless")))
         for r in rows
     ]
     at = [row for row, item in enumerate(items) if item.votes[1].choice]
@@ -162,7 +163,7 @@ def healthy() -> Planted:
     """Clean data with everything that a check could want: a held-out file, votes in two dimensions that agree."""
     rows = signal(1500, 0.0).records
     items = [
-        Item(item.source, (*item.votes, Vote("ann", 0, dimension="helpful"), Vote("ann", 0, dimension="harmless")))
+        Item(item.source, (*item.votes, Vote(0, "ann", dimension="helpful"), Vote(0, "ann", dimension="harmless")))
         for item in votes(rows, agreeing)
     ]
     return Planted(rows, [], {"held_out": clean(100, seed=5, file="held.jsonl"), "votes": items})

@@ -1,7 +1,6 @@
 """How an answer ends: properly, in mid-sentence, in a loop, or before it began. The words are our own rule."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 
 PROPER, UNMARKED, CUT, LOOP, EMPTY = range(5)
@@ -88,8 +87,5 @@ def ending(text: str, said: Sequence[str]) -> int:
 
 def _loops(said: Sequence[str]) -> bool:
     tail = said[-TAIL:]
-    runs = [tuple(tail[at : at + RUN]) for at in range(len(tail) - RUN + 1)]
-    if len(runs) < 3 * RUN:
-        return False
-    distinct = Counter(runs)
-    return len(distinct) <= LOOPING * len(runs)
+    runs = list(zip(*(tail[at:] for at in range(RUN))))
+    return len(runs) >= 3 * RUN and len(set(runs)) <= LOOPING * len(runs)

@@ -65,7 +65,8 @@ def language(text: str, said: Sequence[str]) -> str:
         name = max(foreign, key=lambda each: foreign[each])
         if foreign[name] * 2 > letters:
             return name
-    found = Counter(_OWNER[word] for word in said if word in _OWNER)
+    owners: Counter[str | None] = Counter(map(_OWNER.get, said))
+    found = Counter({code: count for code, count in owners.items() if code})
     if not found:
         return ""
     (code, count), *others = found.most_common(2)

@@ -6,6 +6,12 @@ Hedges and boosters after the notions of Hyland, "Boosting, hedging and the nego
 
 import re
 
+
+def _spaced(*phrases: str) -> tuple[str, ...]:
+    """With a space at either end, as text.phrases takes them."""
+    return tuple(f" {phrase} " for phrase in phrases)
+
+
 HEDGES = frozenset(
     [
         "maybe",
@@ -31,7 +37,7 @@ HEDGES = frozenset(
         "conceivably",
     ]
 )
-HEDGING = (
+HEDGING = _spaced(
     "i think", "i believe", "i guess", "i'm not sure", "i am not sure", "not certain", "as far as i know", "it depends",
     "in my opinion", "if i recall", "hard to say",
 )  # fmt: skip
@@ -53,12 +59,12 @@ BOOSTERS = frozenset(
         "undeniably",
     ]
 )
-BOOSTING = (
+BOOSTING = _spaced(
     "no doubt", "for sure", "without doubt", "without a doubt", "of course", "i am certain", "i'm certain",
     "one hundred percent", "100 percent", "there is no question",
 )  # fmt: skip
 
-REFUSING = (
+REFUSING = _spaced(
     "i can't", "i cannot", "i can not", "i won't", "i will not", "i couldn't", "i am unable", "i'm unable",
     "i am not able", "i'm not able", "i must decline", "i have to decline", "i decline", "i refuse", "i'd rather not",
     "i would rather not", "not comfortable", "don't feel comfortable", "as an ai", "as a language model",
@@ -68,7 +74,7 @@ REFUSING = (
 REFUSAL_WORDS = 40
 """A refusal says so among its first words; later, "I can't" is mostly part of the help."""
 
-AGREEING = (
+AGREEING = _spaced(
     "you're right", "you are right", "you're absolutely right", "you are absolutely right", "you're correct",
     "you are correct", "you're so right", "i agree", "i completely agree", "i totally agree", "i couldn't agree more",
     "couldn't agree more", "as you said", "as you say", "as you rightly", "good point", "great point",
@@ -118,7 +124,7 @@ PRAISE = re.compile(
 PRAISE_WORDS = frozenset([*_PRAISING, "admire", "nobody", "wise", "talented", "thoughtful", "gifted", "organised",
                           "organized", "intelligent", "one"])  # fmt: skip
 """Without one of these there is no praise; saves the search."""
-OPINION = (
+OPINION = _spaced(
     "i think", "i believe", "i feel", "in my opinion", "i'm sure", "i am sure", "i'm convinced", "i am convinced",
     "i know that", "don't you think", "don't you agree", "isn't it", "right", "if you ask me",
 )  # fmt: skip
@@ -139,4 +145,6 @@ TEMPLATE = re.compile(
     re.MULTILINE,
 )
 """Marks of chat templates that stand in a text as characters; the two words of transcripts only where a line starts."""
-TEMPLATE_SIGNS = re.compile(r"[<\[#]|(?:Human|Assistant)[ \t]*:")
+TEMPLATE_SIGNS = ("<", "[", "#", "Human", "Assistant")
+"""Without one of these there is no mark; saves the search, as NAMING does."""
+NAMING = ("name", "I'm ", "I am ", "I’m ", "his is ", "all me ", "called")

@@ -198,7 +198,7 @@ def _of_prompt(record: Preference, asked: str, said: list[str]) -> tuple:
 
 
 def _marked(text: str) -> bool:
-    return bool(lexicon.TEMPLATE_SIGNS.search(text) and lexicon.TEMPLATE.search(text))
+    return any(map(text.__contains__, lexicon.TEMPLATE_SIGNS)) and bool(lexicon.TEMPLATE.search(text))
 
 
 def _side(text: str, said: list[str], prompt: Text, asked_words: list[str]) -> tuple:
@@ -208,8 +208,8 @@ def _side(text: str, said: list[str], prompt: Text, asked_words: list[str]) -> t
     counts = (
         len(text),
         len(said),
-        sum(word in lexicon.HEDGES for word in said) + phrases(joined, lexicon.HEDGING),
-        sum(word in lexicon.BOOSTERS for word in said) + phrases(joined, lexicon.BOOSTING),
+        sum(map(lexicon.HEDGES.__contains__, said)) + phrases(joined, lexicon.HEDGING),
+        sum(map(lexicon.BOOSTERS.__contains__, said)) + phrases(joined, lexicon.BOOSTING),
         0 if lexicon.PRAISE_WORDS.isdisjoint(distinct) else len(lexicon.PRAISE.findall(joined)),
         phrases(start, lexicon.AGREEING),
         _names(text, prompt),
@@ -233,7 +233,7 @@ def _side(text: str, said: list[str], prompt: Text, asked_words: list[str]) -> t
 def _names(text: str, prompt: Text) -> int:
     """How often the answer says the name by which the user introduced themselves."""
     asked = prompt if isinstance(prompt, str) else "\n".join(m.content for m in prompt if m.role == "user")
-    named = lexicon.NAMED.search(asked)
+    named = lexicon.NAMED.search(asked) if any(map(asked.__contains__, lexicon.NAMING)) else None
     name = (named.group(1) or named.group(2)) if named else None
     return text.count(name) if name else 0
 

@@ -87,7 +87,7 @@ def measure(
         raise DataError("there are no pairs to audit.")
     while share * total > SAMPLE:
         share /= 2
-    return joined(parts, share, list(files), held, list(votes))
+    return joined(parts, share, list(files), held, list(votes))  # votes may have grown as the records were taken
 
 
 def _measured(chunks: Iterator[tuple], held: HeldOut | None, count: int) -> Iterator[Measured]:

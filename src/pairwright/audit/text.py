@@ -7,11 +7,18 @@ from collections.abc import Iterable
 from pairwright.records import Text
 
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+_BLANKED = {code: " " for code in range(128) if not chr(code).isalnum() and chr(code) != "'"}
 
 
 def words(text: str) -> list[str]:
     """Letters and digits between anything else; `don't` is one word. Chinese and Japanese come out in runs."""
-    return WORD.findall(text.lower().replace("’", "'"))
+    text = text.lower()
+    if not text.isascii():
+        return WORD.findall(text.replace("’", "'"))
+    said = text.translate(_BLANKED).split()  # a third of the time
+    if "'" not in text:
+        return said
+    return [word for word in (word.strip("'") if "'" in word else word for word in said) if word]
 
 
 def plain(text: Text) -> str:
@@ -32,8 +39,8 @@ def spoken(text: Text) -> str:
 
 
 def phrases(said: str, sought: Iterable[str]) -> int:
-    """How often the phrases stand in `said`, which is words joined by single spaces with one at either end."""
-    return sum(said.count(f" {phrase} ") for phrase in sought)
+    """How often the phrases, with a space at either end, stand in `said`, which is made by `spaced`."""
+    return sum(map(said.count, sought))
 
 
 def spaced(said: Iterable[str]) -> str:

@@ -3,9 +3,10 @@
     loss = lambda_D (1 - s(beta (d - z0)))    of a good ("desirable") answer
     loss = lambda_U (1 - s(beta (z0 - d)))    of a bad ("undesirable") one
 
-Ethayarajh et al. 2024 (arXiv 2402.01306), equation 8. d = log pi(y | x) - log ref(y | x), and z0 is the reference point
-from which gains and losses count: how far the policy has moved in general. It is max(0, mean of d) over mismatched
-answers, each a prompt's with the answer to another, of the whole optimiser step; no gradient goes through it.
+Ethayarajh et al. 2024 (arXiv 2402.01306), equation 8 (7 in earlier versions). d = log pi(y | x) - log ref(y | x), and
+z0 is the reference point from which gains and losses count: how far the policy has moved in general. It is max(0, mean
+of d) over mismatched answers, each a prompt's with the answer to another, of the whole optimiser step; no gradient goes
+through it.
 """
 
 import dataclasses

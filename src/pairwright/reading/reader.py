@@ -7,7 +7,7 @@ Leaves out: tokens, lengths, duplicates, quality (tokens/, audit/).
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -40,10 +40,16 @@ class ReadReport:
     """What else a reader of the log should know, one line each."""
     quarantine: Path | None = None
     """The quarantine file, if one was written."""
+    streamed: int = 0
+    """Records that were handed on and are not in `records`."""
+
+    @property
+    def kept(self) -> int:
+        return len(self.records) + self.streamed
 
     def check(self) -> None:
         """Asserts the conservation law."""
-        kept, aside, dropped = len(self.records), len(self.quarantined), sum(self.dropped.values())
+        kept, aside, dropped = self.kept, len(self.quarantined), sum(self.dropped.values())
         assert self.read == kept + aside + dropped, (
             f"{self.read} read, {kept} kept, {aside} quarantined, {dropped} dropped"
         )
@@ -66,7 +72,7 @@ class ReadReport:
             "files": self.files,
             "format": self.format,
             "read": self.read,
-            "kept": len(self.records),
+            "kept": self.kept,
             "quarantined": len(self.quarantined),
             "dropped": self.dropped,
             "reasons": dict(reasons.most_common(10)),
@@ -78,7 +84,7 @@ class ReadReport:
         """The same for people: the law with its numbers, the first three rows set aside, the notes."""
         dropped = sum(self.dropped.values())
         rules = f" ({', '.join(f'{count:,} {rule}' for rule, count in self.dropped.items())})" if dropped else ""
-        law = f"{self.read:,} rows read = {len(self.records):,} kept + {len(self.quarantined):,} quarantined"
+        law = f"{self.read:,} rows read = {self.kept:,} kept + {len(self.quarantined):,} quarantined"
         said = [f"{law} + {dropped:,} dropped{rules}"]
         said += [f"  {row.source}: {row.reason}" for row in self.quarantined[:3]]
         if self.quarantined:
@@ -109,30 +115,60 @@ def read(
     Raises FormatError when columns fit no format or several, DataError when there is nothing to read or no row is
     usable, ConfigError when `quarantine` is a file that holds something else.
     """
+    report, records = stream(data, kind, format=format, split=split, quarantine=quarantine)
+    report.records, report.streamed = list(records), 0
+    report.check()
+    return report
+
+
+def stream(
+    data: str,
+    kind: Kind,
+    *,
+    format: str | None = None,
+    split: str = "train",
+    quarantine: Path | None = None,
+) -> tuple[ReadReport, Iterator[Any]]:
+    """As `read`, with the records one at a time and none kept: for files larger than the memory.
+
+    The report fills as the records are taken, and is whole after the last one; the quarantine file is written then.
+    Rows that are set aside are kept in the report. Raises what `read` raises, partly when the first record is taken.
+    """
     forced = None if format is None else named(format, kind)
     if quarantine is not None:
         quarantine_file.check_path(quarantine)
     report = ReadReport()
+    return report, _stream(data, kind, forced, split, quarantine, report)
+
+
+def _stream(
+    data: str, kind: Kind, forced: Format | None, split: str, quarantine: Path | None, report: ReadReport
+) -> Iterator[Record]:
     unused: Counter[str] = Counter()
     names: dict[str, None] = {}
     for container in locate(data, split, quarantine, report.notes):
-        found = _read_one(container, kind, forced, report, unused)
-        names.update({found.name: None} if found else {})
+        for record in _read_one(container, kind, forced, report, unused, names):
+            report.streamed += 1
+            yield record
     report.format = ", ".join(names)
     if unused:
         report.notes.append(f"columns not used: {', '.join(sorted(unused))}")
     report.check()
     if quarantine is not None:
         report.quarantine = quarantine_file.write(quarantine, report.quarantined)
-    if not report.records:
+    if not report.kept:
         raise DataError(_nothing(data, report))
-    return report
 
 
 def _read_one(
-    container: Container, kind: Kind, forced: Format | None, report: ReadReport, unused: Counter[str]
-) -> Format | None:
-    """Reads one container into the report; returns its format, None where no row could be parsed."""
+    container: Container,
+    kind: Kind,
+    forced: Format | None,
+    report: ReadReport,
+    unused: Counter[str],
+    names: dict[str, None],
+) -> Iterator[Record]:
+    """The records of one container; what else became of its rows goes into the report, its format into `names`."""
     rows = container.rows(report.notes)
     head: list[Row] = []
     sample: list[Columns] = []
@@ -154,17 +190,19 @@ def _read_one(
             report.quarantined.append(Quarantined(source, row.offset, row.reason, row.raw))
         else:
             try:
-                report.records.append(_record(row.value, source, kind, found, usual))
-                unused.update(found.unused(row.value, kind))
+                record = _record(row.value, source, kind, found, usual)
             except Dropped as rule:
                 report.count_dropped(str(rule))
             except RowError as error:
                 report.quarantined.append(Quarantined(source, row.offset, str(error), row.raw))
+            else:
+                unused.update(found.unused(row.value, kind))
+                yield record
     if found:
+        names[found.name] = None
         report.notes.append(_said(container.name, found, usual, kind, forced is not None))
     elif not head:
         report.notes.append(f"{container.name}: empty")
-    return found
 
 
 def _record(row: Columns, source: Source, kind: Kind, found: Format, usual: type | None) -> Record:

@@ -5,7 +5,7 @@ Wiring only: the checks are in audit/, the page in reporting/. Nothing is change
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from pairwright.audit import AuditResult, audit, names
 from pairwright.audit.findings import Example, Finding
 from pairwright.audit.table import Table
 from pairwright.audit.text import excerpt, plain, spoken
+from pairwright.audit.votes import Item, as_pair
 from pairwright.errors import ConfigError, StorageError
-from pairwright.reading import ReadReport, read
+from pairwright.reading import stream
 from pairwright.recipes.clean import Cleaned, clean
 from pairwright.recipes.display import Display
-from pairwright.records import Preference
+from pairwright.records import Preference, Ranking
+from pairwright.reporting.audit import write_audit_page
 
 FAULTS = "contradictions,duplicates,endings,languages,leakage,template"
 """Filters whose rows are faulty whatever the data is for."""
@@ -64,25 +66,30 @@ def run_audit(config: AuditConfig) -> Audited:
     if config.clean:
         _may_write(Path(config.clean))
     display = Display()
-    report = read(config.data, Preference, format=config.format, split=config.split)
-    for line in report.lines():
-        display.say(line)
+    report, records = stream(config.data, Ranking, format=config.format, split=config.split)
+    votes: list[Item] = []
     held_out = None
     if config.held_out:
-        held_out = read(config.held_out, Preference, format=config.format, split=config.split).records
-    with display.progress("auditing", len(report.records)) as advance:
+        _, others = stream(config.held_out, Ranking, format=config.format, split=config.split)
+        held_out = _pairs(others, [], [])
+    ties: list[int] = []
+    with display.progress("auditing", _expected(config.data)) as advance:
         result, table = audit(
-            report.records,
+            _pairs(records, votes, ties),
             data=config.data,
-            reading=report.summary(),
             held_out=held_out,
+            votes=votes,
             workers=config.workers,
             progress=lambda what, done: advance(done, {}),
         )
-    result = replace(result, findings=tuple(_with_texts(f, report, table) for f in result.findings))
+    for line in [*report.lines(), *([f"{len(ties):,} of them prefer no answer: not audited"] if ties else [])]:
+        display.say(line)
+    result = replace(result, reading=report.summary() | {"ties": len(ties)})
+    texts = _texts(config, {shown.row for finding in result.findings for shown in finding.shown}, table)
+    result = replace(result, findings=tuple(_with_texts(f, texts, table) for f in result.findings))
     folder = Path(config.out) if config.out else Path(f"{_stem(config.data)}-audit")
     written = _write_json(folder / "audit.json", result.as_dict())
-    files, cleaned = {"audit": written}, None
+    files, cleaned = {"audit": written, "page": write_audit_page(folder)}, None
     if config.clean:
         dropped = {name: [table.source(row) for row in rows] for name, rows in _dropped(result, filters).items()}
         cleaned = clean(config.data, Path(config.clean), dropped, split=config.split, report=report)
@@ -111,14 +118,46 @@ def _dropped(result: AuditResult, filters: list[str]) -> dict[str, list[int]]:
     return {name: sorted(found[name]) for name in filters if name in found}
 
 
-def _with_texts(finding: Finding, report: ReadReport, table: Table) -> Finding:
+def _pairs(records: Iterable[Preference | Ranking], votes: list[Item], ties: list[int]) -> Iterator[Preference]:
+    """The records as pairs; votes and lines of ties go into the lists on the way."""
+    for record in records:
+        if record.votes:
+            votes.append(Item(record.source, record.votes))
+        pair = as_pair(record)
+        if pair is None:
+            ties.append(record.source.line)
+        else:
+            yield pair
+
+
+def _expected(data: str) -> int:
+    """Rows to expect, for the progress bar: lines of a file of lines, told from its beginning; 0 where nobody knows."""
+    path = Path(data)
+    if not path.is_file() or path.suffix != ".jsonl":
+        return 0
+    with path.open("rb") as file:
+        head = file.read(1 << 20)
+    lines = head.count(b"\n")
+    return max(1, round(lines * path.stat().st_size / max(1, len(head)))) if lines else 1
+
+
+def _texts(config: AuditConfig, rows: set[int], table: Table) -> dict[int, tuple[str, str, str]]:
+    """Prompt, chosen and rejected of the rows, read once more: no texts were kept."""
+    wanted = {(source.file, source.line): row for row in rows for source in [table.source(row)]}
+    _, records = stream(config.data, Ranking, format=config.format, split=config.split)
+    found = {}
+    for pair in _pairs(records, [], []):
+        if not wanted:
+            break
+        if (row := wanted.pop((pair.source.file, pair.source.line), None)) is not None:
+            found[row] = (excerpt(plain(pair.prompt)), excerpt(spoken(pair.chosen)), excerpt(spoken(pair.rejected)))
+    return found
+
+
+def _with_texts(finding: Finding, texts: Mapping[int, tuple[str, str, str]], table: Table) -> Finding:
     """The finding with its examples' texts."""
-    examples = []
-    for shown in finding.shown:
-        record = report.records[shown.row]
-        texts = (excerpt(plain(record.prompt)), excerpt(spoken(record.chosen)), excerpt(spoken(record.rejected)))
-        examples.append(Example(table.source(shown.row), shown.note, *texts))
-    return replace(finding, examples=tuple(examples))
+    examples = tuple(Example(table.source(shown.row), shown.note, *texts[shown.row]) for shown in finding.shown)
+    return replace(finding, examples=examples)
 
 
 def _stem(data: str) -> str:

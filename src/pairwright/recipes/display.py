@@ -36,7 +36,7 @@ class Display:
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Advance]:
-        """Yields advance(done, metrics)."""
+        """Yields advance(done, metrics). `total` is 0 where nobody knows it."""
         what = self.prefix + what
         if not self.console.is_terminal:
             yield self._lines(what, total)
@@ -51,7 +51,7 @@ class Display:
             TextColumn("{task.fields[metrics]}"),
         ]
         with Progress(*columns, console=self.console, transient=self.brief or what != "training") as bar:
-            task = bar.add_task(what, total=total, metrics="")
+            task = bar.add_task(what, total=total or None, metrics="")
 
             def advance(done: int, metrics: dict[str, float]) -> None:
                 loss = f"loss {metrics['loss']:.3f}" if "loss" in metrics else None
@@ -71,7 +71,8 @@ class Display:
                 said = now
                 left = (now - began) / done * (total - done)
                 numbers = "".join(f", {name} {metrics[name]:.3f}" for name in SHOWN if name in metrics)
-                self.say(f"{what}: {done:,} of {total:,}, about {left:.0f} s left{numbers}")
+                ahead = f" of {total:,}, about {max(0.0, left):.0f} s left" if total else ""
+                self.say(f"{what}: {done:,}{ahead}{numbers}")
 
         return advance
 

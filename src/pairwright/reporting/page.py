@@ -28,13 +28,14 @@ def write_report(run: Path) -> Path:
     require_folder(run, (EVALUATION, *LOGS))
     comparison = comparison_page(run)
     if comparison is not None:
-        html = _render("comparison.html.j2", comparison)
+        html = render("comparison.html.j2", comparison)
     else:
-        html = _render("training.html.j2", training_page(run))
+        html = render("training.html.j2", training_page(run))
     return write_page(run / REPORT, html)
 
 
-def _render(template: str, content: dict[str, Any]) -> str:
+def render(template: str, content: dict[str, Any]) -> str:
+    """A template of this folder, filled; whatever is not Markup is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

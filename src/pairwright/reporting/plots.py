@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup
@@ -152,6 +153,39 @@ def intervals(
             columnspacing=1.4,
         )
         return _svg(figure, f"{title}: {', '.join(labels)} for {', '.join(rows)}; the figures are in the table")
+
+
+def histogram(title: str, edges: Sequence[float], counts: Sequence[int], label: str) -> Markup:
+    """Counts of values between edges, one more edge than counts; those below 0 in another colour than those above."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(3.9, 2.35))
+        axes = figure.subplots(gridspec_kw=_MARGINS)
+        colours = [_SERIES[1] if low < 0 and high <= 0 else _SERIES[2] for low, high in pairwise(edges)]
+        widths = [0.92 * (high - low) for low, high in pairwise(edges)]
+        middles = [(low + high) / 2 for low, high in pairwise(edges)]
+        axes.bar(middles, counts, widths, color=colours)
+        axes.set_title(title, pad=8)
+        axes.set_xlabel(label)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        return _svg(figure, f"{title}: counts by {label}")
+
+
+def bars(title: str, values: Mapping[str, float]) -> Markup:
+    """A horizontal bar for each share, with its number."""
+    with rc_context(_STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(3.9, 0.62 + 0.27 * len(values)), layout="constrained")
+        axes = figure.subplots()
+        axes.barh(range(len(values)), list(values.values()), 0.62, color=_SERIES[2])
+        largest = max(values.values(), default=0) or 1
+        for row, value in enumerate(values.values()):
+            axes.text(value + largest / 60, row, f"{100 * value:.1f}%", va="center", color=_MUTED, fontsize=8)
+        axes.set_yticks(range(len(values)), list(values), color=_INK, fontsize=8.5)
+        axes.set_xlim(0, 1.22 * largest)
+        axes.set_xticks([])
+        axes.spines["bottom"].set_visible(False)
+        axes.invert_yaxis()
+        axes.set_title(title, pad=8)
+        return _svg(figure, f"{title}: " + ", ".join(f"{name} {100 * value:.1f}%" for name, value in values.items()))
 
 
 def _draw(axes: Axes, points: Points, colour: str, label: str | None) -> None:

@@ -10,7 +10,8 @@ from pairwright.audit.agreement import cohen, fleiss, interval, krippendorff
 from pairwright.audit.findings import Checked, Figure, Finding
 from pairwright.audit.shares import between, percent, share, spread
 from pairwright.audit.table import Table
-from pairwright.audit.votes import Item, Vote
+from pairwright.audit.votes import Item
+from pairwright.records import Vote
 
 TITLE = "Annotators"
 TIE = -1

@@ -48,7 +48,8 @@ def check(table: Table, limits: Thresholds = Thresholds()) -> Checked:
     )
     finding = Finding(
         "duplicates", "Rows stand more than once", harm(len(rows) / len(table), limits.medium, limits.high),
-        f"{len(rows):,} rows, {between(figures['duplicates'])}, repeat an earlier one; {same:,} of them word for word.",
+        f"{between(figures['duplicates'])} of the rows repeat an earlier one: {len(rows):,}, {same:,} of them word "
+        f"for word.",
         figures["duplicates"],
         "Repeated pairs weigh more than others and are learned by heart; where copies fall on both sides of a split, "
         "held-out figures are too good.",

@@ -17,6 +17,8 @@ class Thresholds:
     similarity: float = 0.92
     """Share of the words that the answers have in common in the same order (Indel similarity), from which they are
     near-identical: one word in twelve exchanged. Ours."""
+    words: int = 1
+    """Words that stand in one answer and not in the other, up to which they are near-identical however short. Ours."""
     medium: float = 0.05
     """Share of pairs from which harm is medium. Ours."""
     high: float = 0.2
@@ -25,7 +27,9 @@ class Thresholds:
 
 def check(table: Table, limits: Thresholds = Thresholds()) -> Checked:
     same = table["chosen_text"] == table["rejected_text"]
-    rows = np.flatnonzero((table["similarity"] >= limits.similarity) | same)
+    lengths = np.add(*table.sides("words"))
+    apart = np.rint((1 - table["similarity"].astype(np.float64)) * lengths)
+    rows = np.flatnonzero((table["similarity"] >= limits.similarity) | (apart <= limits.words) | same)
     figure = share(len(rows), len(table), "pairs whose answers are near-identical")
     figures = {
         "near_identical": figure,

@@ -16,7 +16,7 @@ TITLE = "Refusals"
 class Thresholds:
     """Ours; none are published. Silent on the miniature's clean pairs."""
 
-    both: float = 0.02
+    both: float = 0.15
     """Share of pairs in which both answers refuse, from which it is said."""
     one_sided: float = 0.85
     """Among pairs in which one answer refuses, the share of one kind from which the labels are called one-sided."""
