@@ -10,6 +10,8 @@ from pairwright.commandline.settings import Setting, kind_of, settings_of
 from pairwright.recipes.audit import AuditConfig
 from pairwright.recipes.config import ALIASES, TrainConfig
 from pairwright.recipes.demo import DemoConfig
+from pairwright.recipes.plan import PlanConfig
+from pairwright.recipes.rlhf_config import RlhfConfig
 
 PAGE = Path(__file__).parent / "commands.md"
 
@@ -32,6 +34,10 @@ def commands() -> str:
         "same settings from a file, by the names in the table or with `_` for `-`; the objective's own settings stand "
         "beside them or under `options:`. Flags win over the file. A run's own `config.json` is such a file.",
         settings_table(settings_of(TrainConfig, leave_out=("method", "options")), old),
+        "### Settings of ppo, rloo and grpo",
+        "These learn from the model's own answers ([the pipeline](rlhf.md)) and have other settings; `--reward` is "
+        "needed too.",
+        settings_table(settings_of(RlhfConfig, leave_out=("method", "options")), {}),
         "### Settings of each method",
     ]
     for objective in objectives():
@@ -53,6 +59,9 @@ def commands() -> str:
         "Writes audit.json and audit.html, and with `--clean` the rows that no chosen filter drops. More: "
         "[the audit](audit.md).",
         settings_table(settings_of(AuditConfig), {}),
+        "## pairwright plan",
+        "How it is counted: [planning](planning.md).",
+        settings_table(settings_of(PlanConfig), {}),
         "## pairwright report RUN",
         "Writes `RUN/report.html` from the files of the run's folder, without computing anything anew; for a training "
         "run also the model card, `RUN/README.md`. A folder whose `evaluation.json` compares stages, as `pairwright "

@@ -74,13 +74,13 @@ def test_turns_reach_the_loss_by_their_weights():
     objective = Objective(dmpo, dmpo.Options(beta=0.5, gamma=0.5))
     example = Example((turns(2, 1, 4), turns(2)), Source("made.jsonl", 1))
     said = []
-    (weighed,) = shaped(objective, [example], [], said.append).examples
-    assert said == ["  1 of 1 examples are scored on several assistant turns, at most 3"]
+    (weighed,) = shaped(objective, [example], [], "all", said.append).examples
+    assert said == ["  turns: 1 of 1 examples are scored on several, at most 3"]
     out = forward(uniform(), objective, per_sequence([-3 * TOKEN - 1, -2 * TOKEN + 1]), [weighed])
     assert out.losses.item() == pytest.approx(0.313262, abs=1e-5)
     assert out.metrics["logps/chosen"].item() == pytest.approx(-3 * TOKEN, abs=1e-4)
     plain = Objective(dpo, dpo.Options(beta=0.5))
-    assert shaped(plain, [example], [], said.append).examples == [example]
+    assert shaped(plain, [example], [], "all", said.append).examples == [example]
     out = forward(uniform(), plain, per_sequence([-7 * TOKEN - 1, -2 * TOKEN + 1]), [example])
     assert out.losses.item() == pytest.approx(0.313262, abs=1e-5)
 

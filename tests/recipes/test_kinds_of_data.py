@@ -235,9 +235,9 @@ def test_which_turns_are_scored_is_said_and_counts(model, tmp_path):
     data = write_rows(tmp_path / "talks.jsonl", conversations(8))
     settings = {"chat_template": "text", "eval_fraction": 0.0, "steps": 1, "pairs_per_step": 8}
     every = run(model, data, tmp_path / "all", heard := Heard(), **settings)
-    assert "  8 of 8 examples are scored on several assistant turns, at most 2" in heard.lines
+    assert "  turns: 8 of 8 examples are scored on several, at most 2" in heard.lines
     last = run(model, data, tmp_path / "last", heard := Heard(), turns="last", **settings)
-    assert not any("several assistant turns" in line for line in heard.lines)
+    assert "  turns: the last assistant turn of each answer is scored, and none before it" in heard.lines
     assert entries(last.out)[0]["num_tokens"] < entries(every.out)[0]["num_tokens"]
     assert json.loads((last.out / "config.json").read_text())["config"]["turns"] == "last"
 

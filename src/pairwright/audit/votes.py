@@ -18,8 +18,9 @@ def as_pair(record: Preference | Ranking) -> Preference | None:
     if isinstance(record, Preference):
         return record
     wins = [0.0] * len(record.answers)
-    for better, worse, label, _ in record.comparisons:
-        wins[better] += 1.0 if label is None else label
-        wins[worse] -= 1.0 if label is None else label
+    for comparison in record.comparisons:
+        sure = 1.0 if comparison.label is None else comparison.label
+        wins[comparison.better] += sure
+        wins[comparison.worse] -= sure
     best, worst = (wins.index(edge(wins)) for edge in (max, min))
     return Preference(record.prompt, record.answers[best], record.answers[worst], record.source)

@@ -110,7 +110,10 @@ def tokenise(
     if first and not (out / "config.json").exists():
         known = {p: {"reading": reports[p].summary(), "tokens": _token_report(encoded[p])} for p in reports}
         write_json_atomic(out / "data.json", known)
-    found = {part: shaped(objective, e.examples, reports[part].records, display.say) for part, e in encoded.items()}
+    found = {
+        part: shaped(objective, e.examples, reports[part].records, config.turns, display.say)
+        for part, e in encoded.items()
+    }
     examples = {part: shape.examples for part, shape in found.items()}
     if "held-out" in reports:
         train, held_out = examples["data"], examples["held-out"]

@@ -9,6 +9,7 @@ from pairwright.tokens.labelled import from_pairs
 from pairwright.tokens.sequences import Example
 from pairwright.tokens.steps import gather
 from pairwright.tokens.turn_weights import runs, with_turn_weights
+from pairwright.tokens.turns import Turns
 from pairwright.training.forwards import Objective
 
 
@@ -20,7 +21,7 @@ class Shape:
 
 
 def shaped(
-    objective: Objective, examples: list[Example], records: Sequence[Record], say: Callable[[str], None]
+    objective: Objective, examples: list[Example], records: Sequence[Record], turns: Turns, say: Callable[[str], None]
 ) -> Shape:
     """Labelled answers from pairs, solutions from their steps, weights on the turns: whatever the objective takes."""
     if objective.labelled:
@@ -29,15 +30,18 @@ def shaped(
         solutions, prompts = gather([record for record in records if isinstance(record, Steps)], examples)
         say(f"  {len(examples):,} step preferences in {len(solutions):,} solutions, each with its steps once")
         return Shape(solutions, prompts)
-    _say_turns(examples, say)
+    _say_turns(examples, turns, say)
     if hasattr(objective.module, "turn_weight"):
         return Shape(with_turn_weights(examples, partial(objective.module.turn_weight, options=objective.options)))
     return Shape(examples)
 
 
-def _say_turns(examples: Sequence[Example], say: Callable[[str], None]) -> None:
-    """How many turns are scored, where it is not one everywhere."""
-    turns = [max(len(runs(sequence)) for sequence in example.sequences) for example in examples]
-    several = sum(number > 1 for number in turns)
+def _say_turns(examples: Sequence[Example], turns: Turns, say: Callable[[str], None]) -> None:
+    """Which turns are scored, where that is not the one that each answer has."""
+    if turns == "last":
+        say("  turns: the last assistant turn of each answer is scored, and none before it")
+        return
+    numbers = [max(len(runs(sequence)) for sequence in example.sequences) for example in examples]
+    several = sum(number > 1 for number in numbers)
     if several:
-        say(f"  {several:,} of {len(examples):,} examples are scored on several assistant turns, at most {max(turns)}")
+        say(f"  turns: {several:,} of {len(examples):,} examples are scored on several, at most {max(numbers)}")
