@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-HEADS = ("", "Pairwright, s", "times plain rows", "times TRL", "tokens", "rows", "TRL", "loss differs by")
+HEADS = ("", "seconds", "x rows", "x TRL", "tokens", "rows", "TRL", "loss differs")
 
 
 def rows(result: dict) -> list[tuple[str, ...]]:
