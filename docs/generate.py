@@ -12,6 +12,7 @@ from pairwright.recipes.config import ALIASES, TrainConfig
 from pairwright.recipes.demo import DemoConfig
 from pairwright.recipes.plan import PlanConfig
 from pairwright.recipes.rlhf_config import RlhfConfig
+from pairwright.recipes.score import ScoreConfig
 
 PAGE = Path(__file__).parent / "commands.md"
 
@@ -59,6 +60,12 @@ def commands() -> str:
         "Writes audit.json and audit.html, and with `--clean` the rows that no chosen filter drops. More: "
         "[the audit](audit.md).",
         settings_table(settings_of(AuditConfig), {}),
+        "## pairwright score",
+        "Writes every row of the data again, as JSONL, with what the reward model says of its answers: `score_chosen` "
+        "and `score_rejected` of a pair, which `pairwright train rpo` reads again, `scores` of a ranking in the order "
+        "of its answers, `score` of a single answer. Rows that cannot be scored are left out and counted. More: "
+        "[reward](methods/reward.md).",
+        settings_table(settings_of(ScoreConfig), {}),
         "## pairwright plan",
         "How it is counted: [planning](planning.md).",
         settings_table(settings_of(PlanConfig), {}),
