@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pairwright.planning import activations as act
 from pairwright.planning.activations import Setting
 from pairwright.planning.architectures import Model
-from pairwright.planning.batch import Batch
+from pairwright.planning.batch import Batch, runs
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ def _moments(model: Model, setting: Setting, batch: Batch, kept: act.Kept, rows:
         made = stream + rows * model.hidden * wide + one * (waiting + outputs * (2 * w + 3 * wide))
         stages += [(made, product + kept.mlp)]
     mlp = act.layer(model, setting, replace(batch, tokens=0, blocks=()), rows=rows).total
-    scores = max((b.queries * b.keys for b in batch.blocks if act.in_the_open(b, setting)), default=0)
+    blocks = runs(batch) if setting.attention == "blockwise" else batch.blocks
+    scores = max((b.queries * b.keys for b in blocks if act.in_the_open(b, setting)), default=0)
     attention = 2 * model.heads * scores * 4 + batch.tokens * (2 * model.queries + 2 * model.keys) * w
     return [*stages, (2 * act.stream(model, setting, batch) + attention + matrix, mlp)]
