@@ -14,6 +14,7 @@ from pairwright.recipes.audit import AuditConfig
 from pairwright.recipes.config import ALIASES, TrainConfig
 from pairwright.recipes.demo import DemoConfig
 from pairwright.recipes.plan import PlanConfig
+from pairwright.recipes.rlhf_config import RlhfConfig
 
 PAGE = Path(__file__).parent / "commands.md"
 CHOOSING = Path(__file__).parent / "choosing-a-method.md"
@@ -60,6 +61,10 @@ def commands() -> str:
         "same settings from a file, by the names in the table or with `_` for `-`; the objective's own settings stand "
         "beside them or under `options:`. Flags win over the file. A run's own `config.json` is such a file.",
         settings_table(settings_of(TrainConfig, leave_out=("method", "options")), old),
+        "### Settings of ppo, rloo and grpo",
+        "These learn from the model's own answers ([the pipeline](rlhf.md)) and have other settings; `--reward` is "
+        "needed too.",
+        settings_table(settings_of(RlhfConfig, leave_out=("method", "options")), {}),
         "### Settings of each method",
     ]
     for objective in objectives():

@@ -16,6 +16,8 @@ _WHERE = {
     "TrainConfig": "pairwright.recipes.config",
     "TrainResult": "pairwright.recipes.train",
     "train": "pairwright.recipes.train",
+    "RlhfConfig": "pairwright.recipes.rlhf_config",
+    "rlhf": "pairwright.recipes.rlhf",
     "demo": "pairwright.recipes.demo",
     "DemoConfig": "pairwright.recipes.demo",
     "AuditConfig": "pairwright.recipes.audit",

@@ -107,15 +107,23 @@ def _train(words: Sequence[str]) -> None:
     from pairwright.commandline.flags import values
     from pairwright.commandline.settings import settings_of
     from pairwright.recipes.config import TrainConfig
+    from pairwright.recipes.rlhf_config import RlhfConfig
 
+    sampled = objective.input == "sampled"
+    kind: type = RlhfConfig if sampled else TrainConfig
     groups = {
         objective.name: settings_of(options_class(objective.name)),
-        "run": settings_of(TrainConfig, leave_out=("method", "options")),
+        "run": settings_of(kind, leave_out=("method", "options")),
     }
     given, notes = values(f"pairwright train {objective.name}", objective.summary, groups, words[1:], objective.name)
     for line in notes:
         note(line)
-    config = TrainConfig(**given["run"], method=objective.name, options=given[objective.name])
+    config = kind(**given["run"], method=objective.name, options=given[objective.name])
+    if sampled:
+        from pairwright.recipes.rlhf import rlhf
+
+        rlhf(config)
+        return
 
     from pairwright.recipes.train import train
 

@@ -21,8 +21,9 @@ KEPT = 512
 """Attention weights of blocks with at most this many keys are kept (backbone/blockwise.py; a test compares)."""
 
 Attention = Literal["blockwise", "products", "flash", "varlen", "math"]
-"""blockwise: float32 on a CPU, fused layers (backbone/blockwise.py); products: the same, other layers; flash: one fused call a block; varlen: FlashAttention over gathered keys; math: scores in
-the open, float32 (soft-capping; grouped heads on GPUs before Ampere with torch before 2.14)."""
+"""blockwise: float32 on a CPU, fused layers (backbone/blockwise.py); products: the same, other layers; flash: one fused
+call a block; varlen: FlashAttention over gathered keys; math: scores in the open, float32 (soft-capping; grouped heads
+on GPUs before Ampere with torch before 2.14)."""
 
 
 @dataclass(frozen=True)
