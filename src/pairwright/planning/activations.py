@@ -186,8 +186,8 @@ def head(model: Model, setting: Setting, batch: Batch) -> int:
 
 
 def kept_logits(model: Model, setting: Setting, batch: Batch) -> int:
-    """A trained head keeps its logits where they are one chunk."""
-    if setting.tuning != "full" or batch.scored > chunk_rows(model):
+    """A trained head keeps its logits where they are one chunk; capped ones are made again."""
+    if setting.tuning != "full" or model.logit_cap or batch.scored > chunk_rows(model):
         return 0
     return batch.scored * model.vocabulary * 4
 
