@@ -15,6 +15,7 @@ from pairwright.recipes.config import ALIASES, TrainConfig
 from pairwright.recipes.demo import DemoConfig
 from pairwright.recipes.plan import PlanConfig
 from pairwright.recipes.rlhf_config import RlhfConfig
+from pairwright.recipes.score import ScoreConfig
 
 PAGE = Path(__file__).parent / "commands.md"
 CHOOSING = Path(__file__).parent / "choosing-a-method.md"
@@ -86,10 +87,19 @@ def commands() -> str:
         "Writes audit.json and audit.html, and with `--clean` the rows that no chosen filter drops. More: "
         "[the audit](audit.md).",
         settings_table(settings_of(AuditConfig), {}),
+<<<<<<< HEAD
         "## pairwright advise",
         "`pairwright advise FILE` reads and audits the file first. Its rules: [choosing a "
         "method](choosing-a-method.md).",
         settings_table(settings_of(AdviseConfig), {}),
+=======
+        "## pairwright score",
+        "Writes every row of the data again, as JSONL, with what the reward model says of its answers: `score_chosen` "
+        "and `score_rejected` of a pair, which `pairwright train rpo` reads again, `scores` of a ranking in the order "
+        "of its answers, `score` of a single answer. Rows that cannot be scored are left out and counted. More: "
+        "[reward](methods/reward.md).",
+        settings_table(settings_of(ScoreConfig), {}),
+>>>>>>> main
         "## pairwright plan",
         "How it is counted: [planning](planning.md).",
         settings_table(settings_of(PlanConfig), {}),

@@ -23,6 +23,8 @@ _WHERE = {
     "AuditConfig": "pairwright.recipes.audit",
     "run_audit": "pairwright.recipes.audit",
     "write_report": "pairwright.reporting",
+    "score": "pairwright.recipes.score",
+    "ScoreConfig": "pairwright.recipes.score",
     "read": "pairwright.reading",
     "PairwrightError": "pairwright.errors",
 }

@@ -2,6 +2,7 @@
 
     pairwright train METHOD ...   one training run
     pairwright demo               the miniature, from data to report
+    pairwright score              answers scored by a reward model
     pairwright methods            the objectives
     pairwright audit F            what is wrong with preference data
     pairwright report RUN         report.html and README.md of a run
@@ -161,6 +162,14 @@ def _audit(words: Sequence[str]) -> None:
         say(f"{name:8} {path}")
 
 
+def _score(words: Sequence[str]) -> None:
+    from pairwright.commandline.settings import parse, settings_of
+    from pairwright.recipes.score import ScoreConfig, score
+
+    text = "Scores answers with a reward model: every row again as JSONL, with its scores."
+    score(ScoreConfig(**parse("pairwright score", text, {"score": settings_of(ScoreConfig)}, words)["score"]))
+
+
 def _methods(words: Sequence[str]) -> None:
     from pairwright.commandline.objectives import objectives
 
@@ -250,6 +259,7 @@ COMMANDS = {
     "train": Command("METHOD ...", "train a model: train dpo --model M --data F --out DIR", _train),
     "demo": Command("", "align the built-in miniature and write its report", _demo),
     "audit": Command("F", "find out what is wrong with preference data", _audit),
+    "score": Command("", "score answers with a reward model", _score),
     "methods": Command("", "list the methods and the data that each takes", _methods),
     "advise": Command("[F] ...", "which method fits your data, goal and card, and why", _advise),
     "plan": Command("--model M ...", "memory, time and cost of a run, before it is started", _plan),
