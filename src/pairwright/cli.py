@@ -245,7 +245,7 @@ COMMANDS = {
     "train": Command("METHOD ...", "train a model: train dpo --model M --data F --out DIR", _train),
     "demo": Command("", "align the built-in miniature and write its report", _demo),
     "audit": Command("F", "find out what is wrong with preference data", _audit),
-    "score": Command("--model RM --data F", "score answers with a reward model", _score),
+    "score": Command("", "score answers with a reward model", _score),
     "methods": Command("", "list the methods and the data that each takes", _methods),
     "plan": Command("--model M ...", "memory, time and cost of a run, before it is started", _plan),
     "report": Command("RUN", "write report.html and the model card of a run", _report),
