@@ -62,6 +62,7 @@ def test_the_command_reference_is_what_the_generator_makes():
     generate = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(generate)
     assert (DOCS / "commands.md").read_text(encoding="utf-8") == generate.commands(), "run `make docs`"
+    assert (DOCS / "choosing-a-method.md").read_text(encoding="utf-8") == generate.choosing(), "run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -7,7 +7,7 @@ import pytest
 from pairwright.errors import FormatError
 from pairwright.reading import read
 from pairwright.reading.recognition import FORMATS, recognise
-from pairwright.records import Demonstration, Message, Preference, Ranking, Rating, Steps
+from pairwright.records import Demonstration, Message, Preference, Rating
 
 PAIR = {"chosen": "b", "rejected": "c"}
 HUMAN = "\n\nHuman: Hi\n\nAssistant: "
