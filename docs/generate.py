@@ -9,6 +9,7 @@ from pairwright.commandline.objectives import objectives, options_class
 from pairwright.commandline.settings import Setting, kind_of, settings_of
 from pairwright.recipes.audit import AuditConfig
 from pairwright.recipes.config import ALIASES, TrainConfig
+from pairwright.recipes.convert import ConvertConfig
 from pairwright.recipes.demo import DemoConfig
 
 PAGE = Path(__file__).parent / "commands.md"
@@ -53,6 +54,9 @@ def commands() -> str:
         "Writes audit.json and audit.html, and with `--clean` the rows that no chosen filter drops. More: "
         "[the audit](audit.md).",
         settings_table(settings_of(AuditConfig), {}),
+        "## pairwright convert IN OUT",
+        "Writes data in another [format](data-formats.md#writing).",
+        settings_table(settings_of(ConvertConfig), {}),
         "## pairwright report RUN",
         "Writes `RUN/report.html` from the files of the run's folder, without computing anything anew; for a training "
         "run also the model card, `RUN/README.md`. A folder whose `evaluation.json` compares stages, as `pairwright "

@@ -4,6 +4,7 @@
     pairwright demo               the miniature, from data to report
     pairwright methods            the objectives
     pairwright audit F            what is wrong with preference data
+    pairwright convert IN OUT     another format
     pairwright report RUN         report.html and README.md of a run
 
 Exit codes: 0; those of pairwright.errors; 2 for a wrong command; 130 after Ctrl-C; 1, with a traceback, for a defect.
@@ -151,6 +152,23 @@ def _audit(words: Sequence[str]) -> None:
         say(f"{name:8} {path}")
 
 
+def _convert(words: Sequence[str]) -> None:
+    from pairwright.commandline.settings import parse, settings_of
+    from pairwright.recipes.convert import ConvertConfig, convert
+
+    text = "Write preference data in another format: trl, openai, hh, sharegpt-preference, vertex, labelled and others."
+    if len(words) >= 2 and not any(word.startswith("-") for word in words[:2]):
+        words = ["--data", words[0], "--out", words[1], *words[2:]]
+    elif not set(words) & {*HELP, "--data"}:
+        raise ConfigError("Two files come first: pairwright convert IN OUT --to FORMAT. See pairwright convert --help.")
+    done = convert(
+        ConvertConfig(**parse("pairwright convert", text, {"convert": settings_of(ConvertConfig)}, words)["convert"])
+    )
+    for line in done.lines:
+        note(line)
+    say(f"{done.path}: {done.written:,} rows")
+
+
 def _methods(words: Sequence[str]) -> None:
     from pairwright.commandline.objectives import objectives
 
@@ -212,6 +230,7 @@ COMMANDS = {
     "train": Command("METHOD ...", "train a model: train dpo --model M --data F --out DIR", _train),
     "demo": Command("", "align the built-in miniature and write its report", _demo),
     "audit": Command("F", "find out what is wrong with preference data", _audit),
+    "convert": Command("IN OUT --to FORMAT", "write preference data in another format", _convert),
     "methods": Command("", "list the methods and the data that each takes", _methods),
     "report": Command("RUN", "write report.html and the model card of a run", _report),
 }
