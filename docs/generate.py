@@ -11,6 +11,7 @@ from pairwright.recipes.audit import AuditConfig
 from pairwright.recipes.config import ALIASES, TrainConfig
 from pairwright.recipes.convert import ConvertConfig
 from pairwright.recipes.demo import DemoConfig
+from pairwright.recipes.plan import PlanConfig
 
 PAGE = Path(__file__).parent / "commands.md"
 
@@ -57,6 +58,9 @@ def commands() -> str:
         "## pairwright convert IN OUT",
         "Writes data in another [format](data-formats.md#writing).",
         settings_table(settings_of(ConvertConfig), {}),
+        "## pairwright plan",
+        "How it is counted: [planning](planning.md).",
+        settings_table(settings_of(PlanConfig), {}),
         "## pairwright report RUN",
         "Writes `RUN/report.html` from the files of the run's folder, without computing anything anew; for a training "
         "run also the model card, `RUN/README.md`. A folder whose `evaluation.json` compares stages, as `pairwright "

@@ -6,6 +6,7 @@
     pairwright audit F            what is wrong with preference data
     pairwright convert IN OUT     another format
     pairwright report RUN         report.html and README.md of a run
+    pairwright plan ...           memory, time and cost of a run
 
 Exit codes: 0; those of pairwright.errors; 2 for a wrong command; 130 after Ctrl-C; 1, with a traceback, for a defect.
 """
@@ -203,6 +204,21 @@ def _report(words: Sequence[str]) -> None:
         say(f"model card  {model_card(run)}")
 
 
+def _plan(words: Sequence[str]) -> None:
+    from pairwright.commandline.objectives import find
+    from pairwright.commandline.plans import show
+    from pairwright.commandline.settings import parse, settings_of
+    from pairwright.planning.solve import ONLINE
+    from pairwright.recipes.plan import PlanConfig, plan
+
+    text = "Memory by part, time and cost of a run, by arithmetic: does it fit, and what is the nearest that does?"
+    config = PlanConfig(**parse("pairwright plan", text, {"plan": settings_of(PlanConfig)}, words)["plan"])
+    if config.method.replace("-", "_") not in ONLINE:
+        config.method = find(config.method).name
+    for shown in show(plan(config), explain=config.explain):
+        say(shown)
+
+
 def _translated(error: BaseException) -> PairwrightError | None:
     """The named error of a fault of the machine that may come up anywhere: a disk that is full, broken or closed to us,
     no memory on the device."""
@@ -232,5 +248,6 @@ COMMANDS = {
     "audit": Command("F", "find out what is wrong with preference data", _audit),
     "convert": Command("IN OUT --to FORMAT", "write preference data in another format", _convert),
     "methods": Command("", "list the methods and the data that each takes", _methods),
+    "plan": Command("--model M ...", "memory, time and cost of a run, before it is started", _plan),
     "report": Command("RUN", "write report.html and the model card of a run", _report),
 }

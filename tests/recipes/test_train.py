@@ -17,8 +17,10 @@ from pairwright import TrainConfig, train
 from pairwright.backbone.load import LoraSettings, load
 from pairwright.errors import CheckpointError, ConfigError, DataError, FormatError, MissingExtraError, ModelError
 from pairwright.recipes.display import Display
-from pairwright.recipes.memory_plan import fixed_memory
-from tests.tiny import Heard, lines, pair_rows, write_model, write_rows
+from pairwright.recipes.inventory import of_loaded
+from pairwright.recipes.memory_plan import need
+from pairwright.tokens import trie
+from tests.tiny import Heard, examples, lines, pair_rows, write_model, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -230,8 +232,10 @@ def test_a_live_reference_of_full_tuning_is_in_the_memory_plan(model, data, tmp_
     gigabytes = []
     for tuning, reference in (("full", "cache"), ("full", "live"), ("lora", "live")):
         backbone = load(str(model), tuning=tuning, lora=LoraSettings(), device=torch.device("cpu"))
-        fixed = fixed_memory(backbone, copied=reference == "live")
-        gigabytes.append(fixed.reference)
+        sized = of_loaded(backbone.base)
+        built = trie.build(examples(1))
+        with_, without = (need(backbone, sized, built, kind)(10, False) for kind in (reference, "none"))
+        gigabytes.append(with_ - without)
     weights = sum(p.numel() * 4 for p in AutoModelForCausalLM.from_pretrained(model).parameters())
     assert gigabytes == [0, weights, 0]
 
@@ -250,10 +254,10 @@ def test_a_missing_model_is_found_before_the_data_is_read(data, tmp_path):
 
 
 def test_a_model_of_an_unknown_shape_trains_without_an_estimate(model, data, tmp_path, monkeypatch):
-    def odd(config):
-        raise ValueError("the model's config gives hidden_size as 'wide'")
+    def odd(model):
+        raise ModelError("the model's config gives hidden_size as 'wide'")
 
-    monkeypatch.setattr("pairwright.planning.memory.Shape.from_config", odd)
+    monkeypatch.setattr("pairwright.recipes.inventory.of_loaded", odd)
     run(model, data, tmp_path / "run", heard := Heard())
     assert "not estimated, because the model's config gives hidden_size as 'wide'" in heard.line("memory:")
 

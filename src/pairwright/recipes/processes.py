@@ -6,7 +6,7 @@ from collections.abc import Callable
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from pairwright.planning.memory import Choice
+from pairwright.planning.choose import Choice
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.display import Advance
 from pairwright.training.offline import World

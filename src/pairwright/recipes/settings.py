@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from pairwright.backbone.load import Backbone
 from pairwright.errors import ConfigError, MissingExtraError
-from pairwright.planning.memory import Choice
+from pairwright.planning.choose import Choice
 from pairwright.recipes import methods
 from pairwright.recipes.config import TrainConfig
 from pairwright.training.forwards import Objective

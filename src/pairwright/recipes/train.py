@@ -12,7 +12,7 @@ from pairwright.backbone import load as loading
 from pairwright.backbone import reward_files
 from pairwright.backbone.load import Backbone, LoraSettings
 from pairwright.errors import DataError
-from pairwright.planning.memory import Choice
+from pairwright.planning.choose import Choice
 from pairwright.recipes import memory_plan, run_folder
 from pairwright.recipes.balance import balanced
 from pairwright.recipes.config import TrainConfig

@@ -88,6 +88,7 @@ def take(
         losses.append(out.losses.detach())
         sums = combined(sums, out.metrics)
         tokens += out.tokens
+        del out  # its graph holds every checkpointed layer's input, and would live through the next forward pass
     if reduce is not None:
         _reduce_gradients(parameters, reduce)
     _gradients_to_masters(parameters, optimiser.masters)
