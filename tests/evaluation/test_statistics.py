@@ -32,6 +32,13 @@ def test_mean_interval_at_another_confidence():
     assert mean_interval([0.0, 2.0], confidence=0.5).as_dict() == pytest.approx({"mean": 1.0, "low": 0.0, "high": 2.0})
 
 
+def test_mean_interval_stays_where_the_values_can_be():
+    """0.9 and 1.0: mean 0.95, s/sqrt(2) = 0.05, t(1 degree, 0.975) = 12.7062: 0.95 +- 0.635, cut at 1."""
+    interval = mean_interval([0.9, 1.0], within=(0, 1))
+    assert (interval.mean, interval.high) == (pytest.approx(0.95), 1.0)
+    assert interval.low == pytest.approx(0.95 - 0.63531, abs=1e-5)
+
+
 def test_mean_interval_agrees_with_scipy():
     values = np.random.default_rng(1).normal(3, 2, size=17)
     low, high = scipy.stats.t.interval(0.9, 16, loc=values.mean(), scale=scipy.stats.sem(values))

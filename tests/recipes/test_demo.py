@@ -31,8 +31,9 @@ def test_evaluation_holds_every_figure(done):
             one, other = (seed[name] for seed in found["per_seed"][stage])
             assert 0 <= one <= 1 and 0 <= other <= 1
             assert interval["mean"] == pytest.approx((one + other) / 2)
-            # Student's t for two values: 12.706 * |a - b| / 2
-            assert interval["high"] - interval["mean"] == pytest.approx(12.7062 * abs(one - other) / 2, rel=1e-4)
+            # Student's t for two values: 12.706 * |a - b| / 2, cut to what scores can be
+            high = min(1.0, interval["mean"] + 12.7062 * abs(one - other) / 2)
+            assert interval["high"] == pytest.approx(high, rel=1e-4)
     assert found["about"]["unseen"] == 10 and found["about"]["seconds"] > 0
 
 

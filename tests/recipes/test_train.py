@@ -240,6 +240,11 @@ def test_a_live_reference_of_full_tuning_is_in_the_memory_plan(model, data, tmp_
     assert gigabytes == [0, weights, 0]
 
 
+def test_settings_of_adapters_are_refused_where_there_are_none(model, data, tmp_path):
+    with pytest.raises(ConfigError, match="--lora-r is of adapters, which --tuning full has none of"):
+        run(model, data, tmp_path / "run", tuning="full", lora_r=8)
+
+
 @pytest.mark.parametrize("tracker", ["wandb", "tensorboard"])
 def test_a_tracker_without_its_package_is_refused_at_once(model, data, tmp_path, tracker, monkeypatch):
     monkeypatch.setattr("pairwright.recipes.settings.find_spec", lambda name: None)

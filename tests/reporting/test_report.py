@@ -11,7 +11,7 @@ from pairwright.errors import DataError, StorageError
 from pairwright.evaluation.statistics import Interval
 from pairwright.reporting import model_card, write_report
 from pairwright.reporting.comparison import headline, spread
-from pairwright.reporting.plots import Curve, curves, running_mean
+from pairwright.reporting.plots import Curve, curves, running_mean, tick
 from pairwright.reporting.run_files import points, read_lines
 from pairwright.reporting.values import duration, number, rows, signed, turns
 
@@ -434,3 +434,11 @@ def test_rows_of_nested_settings():
 def test_turns():
     assert turns("<s>\n\nHuman: hello\n \n\nAssistant:\n") == [("", "<s>\nHuman: hello\nAssistant:")]
     assert turns([{"role": "user", "content": "hi"}]) == [("user", "hi")]
+
+
+def test_ticks_hold_their_whole_number():
+    """matplotlib's common factor above the axis would stand in the legend."""
+    values = (0.0, 0.25, 2.5e-6, -1500.0, 2e6, 0.1 + 0.2)
+    assert [tick(value) for value in values] == ["0", "0.25", "2.5e−6", "−1500", "2e6", "0.3"]
+    drawn = curves("Learning rate", [Curve("a", [[(1, 2.5e-6), (2, 5e-6)]], 0), Curve("b", [[(1, 1e-6)]], 1)])
+    assert "5e−6" in drawn and "1e−6</text>" in drawn

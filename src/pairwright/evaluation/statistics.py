@@ -32,15 +32,19 @@ class Interval:
         return asdict(self)
 
 
-def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
+def mean_interval(
+    values: Sequence[float], *, confidence: float = 0.95, within: tuple[float, float] | None = None
+) -> Interval:
     """Mean of independent, roughly normal values, such as one figure per seed.
 
-    mean +- t(n - 1) * s / sqrt(n), with s the sample's standard deviation (divisor n - 1).
+    mean +- t(n - 1) * s / sqrt(n), with s the sample's standard deviation (divisor n - 1), cut to the range `within`
+    which the values cannot leave, such as (0, 1) for shares.
     Raises ValueError for fewer than two values: one run says nothing about how runs differ.
     """
     sample = _sample(values, least=2)
     half = _quantile_t(confidence, len(sample) - 1) * sample.std(ddof=1) / np.sqrt(len(sample))
-    return _around(sample.mean(), half)
+    found = _around(sample.mean(), half)
+    return found if within is None else Interval(found.mean, max(found.low, within[0]), min(found.high, within[1]))
 
 
 def paired_difference(after: Sequence[float], before: Sequence[float], *, confidence: float = 0.95) -> Interval:

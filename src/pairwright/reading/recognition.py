@@ -217,7 +217,7 @@ def _wrong_kind(start: str, found: Sequence[Format], kind: Kind) -> FormatError:
 
 
 def _choices(kind: Kind) -> str:
-    return "\n".join(dict.fromkeys(f"    {', '.join(format.needs)}" for format in FORMATS if format.kind is kind))
+    return "\n".join(f"    {format.name}: {', '.join(format.needs)}" for format in FORMATS if format.kind is kind)
 
 
 def _columns(rows: Sequence[Mapping[str, Any]], most: int = 12) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.box import SIMPLE
 from rich.table import Table
 
 from pairwright import __version__, miniature
@@ -147,7 +148,7 @@ def _align(config: DemoConfig, seed: int, folder: Path, display: Display) -> dic
 
 
 def _intervals(runs: Sequence[dict[str, float]]) -> dict[str, Interval]:
-    return {name: mean_interval([run[name] for run in runs]) for name in runs[0]}
+    return {name: mean_interval([run[name] for run in runs], within=(0, 1)) for name in runs[0]}
 
 
 def _write(
@@ -161,7 +162,7 @@ def _write(
 ) -> None:
     about = {
         **asdict(config),
-        "interval": "mean over the seeds, 95% by Student's t",
+        "interval": "mean over the seeds, 95% by Student's t, cut to [0, 1]",
         "seconds": round(seconds, 1),
         "pairwright": __version__,
         "torch": torch.__version__,
@@ -181,14 +182,15 @@ def _write(
 
 
 def table(evaluation: dict[str, dict[str, Interval]]) -> Table:
-    """Mean and interval of each dimension before and after."""
-    shown = Table(title="Scores on unseen requests, mean and 95% interval over seeds", title_justify="left")
+    """Mean and interval of each dimension before and after, within 80 columns."""
+    title = "Scores on unseen requests, mean and 95% interval over seeds"
+    shown = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
     shown.add_column("")
     for stage in STAGES:
         shown.add_column(stage.upper() if stage != "base" else stage, justify="right")
     for name in evaluation["base"]:
         figures = [evaluation[stage][name] for stage in STAGES]
-        shown.add_row(name, *(f"{i.mean:.3f} ({i.low:.3f} to {i.high:.3f})" for i in figures))
+        shown.add_row(name, *(f"{i.mean:.3f} ({i.low:.3f}-{i.high:.3f})" for i in figures))
     return shown
 
 

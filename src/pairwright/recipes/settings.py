@@ -65,6 +65,10 @@ def check(config: TrainConfig) -> None:
         value = getattr(config, name)
         if not 0 <= value < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {value}; it must lie in [0, 1)")
+    adapters = [f for f in dataclasses.fields(config) if f.name.startswith("lora_")]
+    idle = [f.name for f in adapters if config.tuning == "full" and getattr(config, f.name) != f.default]
+    if idle:
+        raise ConfigError(f"--{idle[0].replace('_', '-')} is of adapters, which --tuning full has none of")
     for name, choices in CHOICES.items():
         if getattr(config, name) not in choices:
             raise ConfigError(f"--{name} is {getattr(config, name)!r}; it is one of {', '.join(choices)}")

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pairwright.reporting.run_files import Points
 
@@ -86,7 +86,7 @@ def curves(title: str, shown: Sequence[Curve], *, share: bool = False) -> Markup
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.ticklabel_format(axis="y", scilimits=(-3, 5))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
         if share:
             axes.set_ylim(-0.02, 1.02)
         if len(shown) > 1:
@@ -103,6 +103,19 @@ def curves(title: str, shown: Sequence[Curve], *, share: bool = False) -> Markup
             )
         labels = ", ".join(curve.label for curve in shown)
         return _svg(figure, f"{title} by step: {labels}")
+
+
+def tick(value: float) -> str:
+    """A tick's number in full, with an exponent where it is tiny or huge: matplotlib's common factor above the axis
+    would stand in the legend.
+
+    By hand: 0.25 -> 0.25, 0.0000025 -> 2.5e-6, -1500 -> -1500, 2000000 -> 2e6.
+    """
+    value = round(value, 12)
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.6g}".replace("-", "−")
+    mantissa, exponent = f"{value:.3e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}".replace("-", "−")
 
 
 def intervals(
