@@ -29,9 +29,11 @@ class Case:
     data: str
     """Stem of its file."""
     rows: int
-    """Examples in all; a quarter of them make an optimiser step."""
+    """Examples in all, for STEPS optimiser steps."""
     trainer: str | None
     """The trainer of TRL that has it."""
+    paths: tuple[str, ...] = ("trie", "rows")
+    """Of Pairwright. orpo's rows are dpo's."""
 
     @property
     def per_step(self) -> int:
@@ -42,16 +44,16 @@ class Case:
         return folder / f"ordered-{self.name}.jsonl"
 
 
-STEPS = 4
+STEPS = 2
 CASES = (
-    Case("dpo", "dpo", "pairs", 32, "DPOTrainer"),
-    Case("orpo", "orpo", "pairs", 32, "experimental ORPOTrainer"),
-    Case("kto", "kto", "labelled", 32, "KTOTrainer"),
-    Case("sft", "sft", "demonstrations", 32, "SFTTrainer"),
-    Case("reward", "reward", "pairs", 32, "RewardTrainer"),
-    Case("long_pairs", "dpo", "long_pairs", 8, None),
-    Case("rankings", "dpo", "rankings", 8, None),
-    Case("solutions", "step_dpo", "solutions", 4, None),
+    Case("dpo", "dpo", "pairs", 16, "DPOTrainer"),
+    Case("orpo", "orpo", "pairs", 16, "experimental ORPOTrainer", ("trie",)),
+    Case("kto", "kto", "labelled", 16, "KTOTrainer"),
+    Case("sft", "sft", "demonstrations", 16, "SFTTrainer"),
+    Case("reward", "reward", "pairs", 16, "RewardTrainer"),
+    Case("long_pairs", "dpo", "long_pairs", 4, None),
+    Case("rankings", "dpo", "rankings", 4, None),
+    Case("solutions", "step_dpo", "solutions", 2, None),
 )
 POOL = 256
 """Pairs that the longest prompts are taken from."""

@@ -1,6 +1,6 @@
 """Every method on the miniature, where the real quality of each answer is known: three seeds, one table.
 
-    python benchmarks/methods_on_miniature.py            about 40 minutes on one core; goes on where it was stopped
+    python benchmarks/methods_on_miniature.py            under an hour on one core; goes on where it was stopped
     python benchmarks/methods_on_miniature.py --pages    only writes the pages from the result file
 
 For each seed: SFT once; the SFT model answers each request four times; annotators compare; every method trains one

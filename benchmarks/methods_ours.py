@@ -122,7 +122,7 @@ def prepare(folder: Path, case: Case, settings: Settings) -> dict[str, int]:
         )
         reports = read_files(told, objective, Path(scratch), quiet, first=False)
         data = tokenise(told, objective, reports, backbone, Path(scratch), quiet, first=False)
-    counted = {"pair_rows": row_tokens(data.train)} if data.train[0].pairs else {}
+    counted = {"pair_rows": row_tokens(data.train)} if len(data.train[0].sequences) > 1 else {}
     if not case.trainer:
         return counted
     if len(data.train) != len(rows):
@@ -160,7 +160,7 @@ def main() -> None:
     else:
         names = ("pairwright", "torch", "transformers", "peft", "accelerate")
         result["versions"] = {name: version(name) for name in names}
-        result["cases"] = {c.name: {path: run(args.folder, c, settings, path) for path in PATHS} for c in cases}
+        result["cases"] = {c.name: {path: run(args.folder, c, settings, path) for path in c.paths} for c in cases}
     args.out.write_text(json.dumps(result))
 
 

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-HEADS = ("", "Pairwright, s", "times plain rows", "times TRL", "tokens", "rows", "TRL", "loss differs by")
+HEADS = ("", "seconds", "x rows", "x TRL", "tokens", "rows", "TRL", "loss differs")
 
 
 def rows(result: dict) -> list[tuple[str, ...]]:
@@ -12,15 +12,15 @@ def rows(result: dict) -> list[tuple[str, ...]]:
 
 
 def row(name: str, case: dict) -> tuple[str, ...]:
-    trl = case.get("trl")
+    plain, trl = case.get("plain_rows"), case.get("trl")
     differences = [value for key, value in case.items() if key.startswith("max_loss_difference")]
     return (
         name,
         f"{case['pairwright']['train_seconds']:.1f}",
-        f"{case['speedup_rows']:.2f}",
+        f"{case['speedup_plain_rows']:.2f}" if plain else "",
         f"{case['speedup_trl']:.2f}" if trl else "",
         f"{case['pairwright']['tokens']:,}",
-        f"{case['rows']['tokens']:,}",
+        f"{plain['tokens']:,}" if plain else "",
         f"{trl['tokens']:,}" if trl else "",
         f"{max(differences):.0e}",
     )
@@ -39,7 +39,7 @@ def shared(cases: dict) -> list[str]:
         said.append(f"A ranking of four answers computes {ratio:.2f} times the tokens of one pair with its prompt.")
     if "solutions" in cases:
         case = cases["solutions"]
-        own, padded, bare = case["pairwright"]["tokens"], case["rows"]["tokens"], case["pair_rows"]
+        own, padded, bare = case["pairwright"]["tokens"], case["plain_rows"]["tokens"], case["pair_rows"]
         said.append(
             f"Ten steps compute {own / padded:.3f} of the tokens of plain rows, {own / bare:.3f} without padding."
         )
@@ -48,7 +48,7 @@ def shared(cases: dict) -> list[str]:
 
 def setting(result: dict, machine: dict, versions: dict) -> str:
     return (
-        f"Four steps each, median of {result['repeats']}, training alone. {machine['processor']}, {machine['cores']} "
+        f"Two steps each, median of {result['repeats']}, training alone. {machine['processor']}, {machine['cores']} "
         f"cores, torch {versions['trl']['torch']}, TRL {versions['trl']['trl']}, {result['date'][:10]}."
     )
 

@@ -11,6 +11,7 @@ import json
 import re
 from pathlib import Path
 
+import methods_table
 import report
 
 HERE = Path(__file__).resolve().parent
@@ -35,6 +36,16 @@ def cpu(results: list[dict]) -> str:
             f"{result['date'][:10]}."
         )
     return "\n\n".join(parts)
+
+
+def methods(results: list[dict]) -> str:
+    """The table of methods_vs_trl.py."""
+    if not results:
+        return "No result is kept here yet."
+    return "\n\n".join(
+        f"{markdown(methods_table.HEADS, methods_table.rows(result))}\n\n{methods_table.footer(result)}"
+        for result in results
+    )
 
 
 def gpu(results: list[dict]) -> str:
@@ -109,7 +120,11 @@ def load(pattern: str) -> list[dict]:
 
 def rendered(text: str) -> str:
     """The README with the part between each pair of markers replaced."""
-    parts = {"cpu": cpu(load("dpo_vs_trl_*.json")), "gpu": gpu(load("gpu*.json"))}
+    parts = {
+        "cpu": cpu(load("dpo_vs_trl_*.json")),
+        "methods": methods(load("methods_vs_trl.json")),
+        "gpu": gpu(load("gpu*.json")),
+    }
     for name, content in parts.items():
         marker = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not marker.search(text):

@@ -13,6 +13,8 @@ from pairwright.recipes.config import ALIASES, TrainConfig
 from pairwright.recipes.convert import ConvertConfig
 from pairwright.recipes.demo import DemoConfig
 from pairwright.recipes.plan import PlanConfig
+from pairwright.recipes.rlhf_config import RlhfConfig
+from pairwright.recipes.score import ScoreConfig
 
 PAGE = Path(__file__).parent / "commands.md"
 THRESHOLDS = PAGE.parent / "audit" / "thresholds.md"
@@ -36,6 +38,10 @@ def commands() -> str:
         "same settings from a file, by the names in the table or with `_` for `-`; the objective's own settings stand "
         "beside them or under `options:`. Flags win over the file. A run's own `config.json` is such a file.",
         settings_table(settings_of(TrainConfig, leave_out=("method", "options")), old),
+        "### Settings of ppo, rloo and grpo",
+        "These learn from the model's own answers ([the pipeline](rlhf.md)) and have other settings; `--reward` is "
+        "needed too.",
+        settings_table(settings_of(RlhfConfig, leave_out=("method", "options")), {}),
         "### Settings of each method",
     ]
     for objective in objectives():
@@ -60,6 +66,12 @@ def commands() -> str:
         "## pairwright convert IN OUT",
         "Writes data in another [format](data-formats.md#writing).",
         settings_table(settings_of(ConvertConfig), {}),
+        "## pairwright score",
+        "Writes every row of the data again, as JSONL, with what the reward model says of its answers: `score_chosen` "
+        "and `score_rejected` of a pair, which `pairwright train rpo` reads again, `scores` of a ranking in the order "
+        "of its answers, `score` of a single answer. Rows that cannot be scored are left out and counted. More: "
+        "[reward](methods/reward.md).",
+        settings_table(settings_of(ScoreConfig), {}),
         "## pairwright plan",
         "How it is counted: [planning](planning.md).",
         settings_table(settings_of(PlanConfig), {}),

@@ -105,10 +105,25 @@ def test_every_metric_has_its_definition():
     logged = {*pair_metrics(one, one, one, one, (one, one)), *answer_metrics(one, one)}
     logged |= {*labelled_metrics(one, one, one > 0, one, one)}
     logged |= {*score_metrics(one, one, one, one, one)}
-    logged |= {"step", "epoch", "loss", "grad_norm", "learning_rate", "tokens_computed"}
+    logged |= {"step", "epoch", "loss", "grad_norm", "learning_rate", "tokens_computed", *sampled_metrics()}
     text = (DOCS / "metrics.md").read_text(encoding="utf-8").partition("## Times")[0]
     defined = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
     assert set(defined) == logged
+
+
+def sampled_metrics() -> set[str]:
+    """What a run on sampled answers logs."""
+    import torch
+
+    from pairwright.feedback.generate import Generated
+    from pairwright.training.online_metrics import rollout_metrics, value_metrics
+    from pairwright.training.rollouts import Rollout
+    from pairwright.training.updates import LOGGED
+
+    one = torch.ones(1)
+    answers = [[Generated((1,), (-1.0,), True)]]
+    made = Rollout([], answers, [], one.long(), one, {"NAME": one}, one, one, one, (0.0, 0.0), 1)
+    return {*rollout_metrics(made, 0.1), *value_metrics(one, one), *LOGGED}
 
 
 def test_no_machine_paths():

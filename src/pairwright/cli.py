@@ -2,6 +2,7 @@
 
     pairwright train METHOD ...   one training run
     pairwright demo               the miniature, from data to report
+    pairwright score              answers scored by a reward model
     pairwright methods            the objectives
     pairwright audit F            what is wrong with preference data
     pairwright convert IN OUT     another format
@@ -107,15 +108,23 @@ def _train(words: Sequence[str]) -> None:
     from pairwright.commandline.flags import values
     from pairwright.commandline.settings import settings_of
     from pairwright.recipes.config import TrainConfig
+    from pairwright.recipes.rlhf_config import RlhfConfig
 
+    sampled = objective.input == "sampled"
+    kind: type = RlhfConfig if sampled else TrainConfig
     groups = {
         objective.name: settings_of(options_class(objective.name)),
-        "run": settings_of(TrainConfig, leave_out=("method", "options")),
+        "run": settings_of(kind, leave_out=("method", "options")),
     }
     given, notes = values(f"pairwright train {objective.name}", objective.summary, groups, words[1:], objective.name)
     for line in notes:
         note(line)
-    config = TrainConfig(**given["run"], method=objective.name, options=given[objective.name])
+    config = kind(**given["run"], method=objective.name, options=given[objective.name])
+    if sampled:
+        from pairwright.recipes.rlhf import rlhf
+
+        rlhf(config)
+        return
 
     from pairwright.recipes.train import train
 
@@ -168,6 +177,14 @@ def _convert(words: Sequence[str]) -> None:
     for line in done.lines:
         note(line)
     say(f"{done.path}: {done.written:,} rows")
+
+
+def _score(words: Sequence[str]) -> None:
+    from pairwright.commandline.settings import parse, settings_of
+    from pairwright.recipes.score import ScoreConfig, score
+
+    text = "Scores answers with a reward model: every row again as JSONL, with its scores."
+    score(ScoreConfig(**parse("pairwright score", text, {"score": settings_of(ScoreConfig)}, words)["score"]))
 
 
 def _methods(words: Sequence[str]) -> None:
@@ -247,6 +264,7 @@ COMMANDS = {
     "demo": Command("", "align the built-in miniature and write its report", _demo),
     "audit": Command("F", "find out what is wrong with preference data", _audit),
     "convert": Command("IN OUT --to FORMAT", "write preference data in another format", _convert),
+    "score": Command("--model RM --data F", "score answers with a reward model", _score),
     "methods": Command("", "list the methods and the data that each takes", _methods),
     "plan": Command("--model M ...", "memory, time and cost of a run, before it is started", _plan),
     "report": Command("RUN", "write report.html and the model card of a run", _report),

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import pairwright.objectives
-from pairwright.objectives.inputs import Answers, Labelled, Pairs, Scores
+from pairwright.objectives.inputs import Answers, Labelled, Pairs, Sampled, Scores
 
 FOLDER = Path(pairwright.objectives.__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "inputs"))
@@ -68,16 +68,31 @@ def labelled(reference: bool, dtype=torch.float32, spread: float = 5.0) -> Label
     return Labelled(draw(0, dtype, spread), TOKENS, LABEL, torch.full((N,), 0.5, dtype=dtype), draw(2, dtype, spread))
 
 
+ADVANTAGES = torch.tensor([2.0, -1.0, 0.5, -3.0, 1.0, -0.2, 1.5])
+
+
+def sampled(reference: bool, dtype=torch.float32, spread: float = 5.0) -> Sampled:
+    return Sampled(*(draw(seed, dtype, spread) for seed in (0, 1)), ADVANTAGES.to(dtype), draw(2, dtype, spread))
+
+
 def scores(reference: bool, dtype=torch.float32, spread: float = 5.0) -> Scores:
     return Scores(draw(0, dtype, spread) + 20, draw(1, dtype, spread) + 20, torch.linspace(0, 2, N, dtype=dtype))
 
 
-MAKERS = {"pairs": pairs, "steps": pairs, "labelled": labelled, "answers": answers, "scores": scores}
+MAKERS = {
+    "pairs": pairs,
+    "steps": pairs,
+    "labelled": labelled,
+    "answers": answers,
+    "sampled": sampled,
+    "scores": scores,
+}
 PULLED = {
     "pairs": (("chosen", -1), ("rejected", +1)),
     "steps": (("chosen", -1), ("rejected", +1)),
     "labelled": (("logps", torch.where(LABEL, -1, +1)),),
     "answers": (("logps", -1),),
+    "sampled": (("logps", torch.where(ADVANTAGES > 0, -1, +1)),),
     "scores": (("chosen", -1), ("rejected", +1)),
 }
 """Fields with a gradient, and its sign: falling loss raises chosen, good and demonstrated answers, lowers rejected and
@@ -153,7 +168,7 @@ def test_finite_at_extreme_log_ratios(module, options, sign):
     """Log-ratios of +-10,000 on either side: loss and gradient are numbers. No log-probability is above 0."""
     inputs = made(module)
     names = [name for name, _ in PULLED[module.INPUT]]
-    references = {name: torch.full((N,), -2e4) for name in tensors(inputs) if name.startswith("ref_")}
+    references = {name: torch.full((N,), -2e4) for name in tensors(inputs) if name.startswith(("ref_", "old_"))}
     for moved in names:
         far = {name: torch.full((N,), -2e4 + sign * 1e4 * (name == moved)).requires_grad_() for name in names}
         loss = module.loss(dataclasses.replace(inputs, **far, **references), options)
@@ -173,7 +188,7 @@ def test_the_gradient_pulls_the_right_way(module, options):
         leaves = {name: value.requires_grad_() for name, value in values.items()}
         inputs = made(module)
         same = {name: torch.full((N,), 4) for name in tensors(inputs) if name.endswith("tokens")}
-        same |= {name: torch.full((N,), -50.0) for name in tensors(inputs) if name.startswith("ref_")}
+        same |= {name: torch.full((N,), -50.0) for name in tensors(inputs) if name.startswith(("ref_", "old_"))}
         module.loss(dataclasses.replace(inputs, **leaves, **same), options).sum().backward()
         for name, sign in PULLED[module.INPUT]:
             assert (torch.sign(leaves[name].grad) == sign).all(), (name, wrong_by)
@@ -206,7 +221,7 @@ def test_no_gradient_reaches_the_reference(module, options):
     leaves = {
         name: value.clone().requires_grad_()
         for name, value in tensors(inputs).items()
-        if name in trained or name.startswith("ref_") or name == "kl"
+        if name in trained or name.startswith(("ref_", "old_")) or name == "kl"
     }
     module.loss(dataclasses.replace(inputs, **leaves), options).sum().backward()
     assert any(name.startswith("ref_") for name in leaves) == module.REFERENCE

@@ -13,8 +13,11 @@ def test_methods_by_their_data():
     assert methods.methods_for(Rating) == ["kto"]
     assert methods.methods_for(Demonstration) == ["sft"]
     assert methods.methods_for(Steps) == ["step_dpo"]
-    assert methods.methods_for(Preference) == [name for name in methods.names() if name != "step_dpo"]
-    assert methods.methods_for(Ranking) == [name for name in methods.names() if name not in ("step_dpo", "kto")]
+    on_own_answers = [name for name in methods.names() if methods.module(name).INPUT == "sampled"]
+    assert on_own_answers == ["grpo", "ppo", "rloo"]
+    offline = [name for name in methods.names() if name not in on_own_answers]
+    assert methods.methods_for(Preference) == [name for name in offline if name != "step_dpo"]
+    assert methods.methods_for(Ranking) == [name for name in offline if name not in ("step_dpo", "kto")]
 
 
 def test_the_words_say_the_same():

@@ -3,13 +3,21 @@
 Left out: anything that peft does itself. Errors of peft and of the files become ModelError or ConfigError here.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
+from peft import (
+    LoraConfig,
+    PeftConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
@@ -85,11 +93,14 @@ def read(model: PreTrainedModel, name: str) -> PeftModel:
     return adapted
 
 
-def add(model: PeftModel, name: str, adapter: str) -> None:
-    """Read the adapter in folder `name` into `model` as its frozen adapter `adapter`, beside those that it has; of a
-    reward model's without its head. Raises ModelError where its weights do not fit."""
+def add(model: PreTrainedModel | PeftModel, name: str, adapter: str) -> PeftModel:
+    """`model` with the adapter in folder `name` as its frozen adapter `adapter`, beside those that it has; of a reward
+    model's without its head. Raises ModelError where its weights do not fit."""
     try:
-        model.add_adapter(adapter, _layers_only(name))
+        if isinstance(model, PeftModel):
+            model.add_adapter(adapter, _layers_only(name))
+        else:
+            model = get_peft_model(model, _layers_only(name), adapter_name=adapter)
         missing = _read_weights(model, name, adapter)
     except (ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(f"{name}: the adapter does not fit its base model: {first_line(error)}") from error
@@ -98,6 +109,7 @@ def add(model: PeftModel, name: str, adapter: str) -> None:
     for parameter_name, parameter in model.named_parameters():
         if f".{adapter}." in parameter_name:
             parameter.requires_grad = False
+    return model
 
 
 def _layers_only(name: str) -> PeftConfig:
@@ -139,7 +151,7 @@ def described(model: PeftModel, asked: LoraSettings) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in found.items())
 
 
-def make(model: PreTrainedModel, lora: LoraSettings) -> PeftModel:
+def make(model: PreTrainedModel, lora: LoraSettings, adapter: str = POLICY) -> PeftModel:
     """`model` with a new adapter that changes nothing yet. Raises ConfigError for layers that there are not."""
     targets: str | list[str] = lora.targets
     if lora.targets != "all-linear":
@@ -149,9 +161,18 @@ def make(model: PreTrainedModel, lora: LoraSettings) -> PeftModel:
         r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type="CAUSAL_LM"
     )
     try:
-        return get_peft_model(model, settings, adapter_name=POLICY)
+        return get_peft_model(model, settings, adapter_name=adapter)
     except ValueError as error:
         raise ConfigError(f"--lora-targets {lora.targets}: {first_line(error)}") from error
+
+
+def copy(model: PeftModel, source: str, target: str) -> None:
+    """A new frozen adapter `target` with the weights that `source` has now."""
+    model.add_adapter(target, deepcopy(model.peft_config[source]))
+    set_peft_model_state_dict(model, get_peft_model_state_dict(model, adapter_name=source), adapter_name=target)
+    for name, parameter in model.named_parameters():
+        if f".{target}." in name:
+            parameter.requires_grad = False
 
 
 def _check_targets(model: PreTrainedModel, targets: list[str]) -> None:

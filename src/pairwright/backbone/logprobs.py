@@ -9,7 +9,7 @@ Softmax and its sums are float32 whatever the weights are.
 Legend: S scored tokens, H hidden size, V vocabulary.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -39,6 +39,17 @@ def token_logprobs(hidden: Tensor, head: Head, target: Tensor) -> Tensor:
     hidden, head.weight and head.bias.
     """
     return _TokenLogprobs.apply(hidden, head.weight, head.bias, target, head.scale, head.softcap)
+
+
+def all_logits(hidden: Tensor, head: Head) -> Tensor:
+    """(S, V) float32 logits, without gradient in mind: for sampling."""
+    return _logits(hidden, head.weight, head.bias, head.scale, head.softcap)
+
+
+def at_temperature(head: Head, temperature: float) -> Head:
+    """The head of the distribution that sampling at this temperature draws from: its logits divided by it."""
+    softcap = None if head.softcap is None else head.softcap / temperature
+    return replace(head, scale=head.scale / temperature, softcap=softcap)
 
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float, softcap: float | None) -> Tensor:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from pairwright.backbone.adapters import REFERENCE
 from pairwright.backbone.attention import to_device
 from pairwright.backbone.load import Backbone
-from pairwright.backbone.logprobs import Head, token_logprobs
+from pairwright.backbone.logprobs import Head, at_temperature, token_logprobs
 from pairwright.backbone.rows import plain_attention, plain_logprobs, row_hidden
 from pairwright.errors import ModelError, NonFiniteError, ParityError
 from pairwright.tokens.trie import Trie
@@ -37,10 +37,12 @@ def hidden_states(backbone: Backbone, trie: Trie, at: np.ndarray) -> Tensor:
     return hidden.index_select(0, batch.at if len(hidden) == len(batch.end) else batch.at_in_needed)
 
 
-def logprobs(backbone: Backbone, trie: Trie) -> Tensor:
-    """(S,) float32 log-probabilities of the trie's scored tokens under the model as it is now."""
+def logprobs(backbone: Backbone, trie: Trie, temperature: float = 1.0) -> Tensor:
+    """(S,) float32 log-probabilities of the trie's scored tokens under the model as it is now, sampled from at
+    `temperature`."""
     target = torch.from_numpy(trie.target).to(backbone.device, non_blocking=True)
-    return token_logprobs(hidden_states(backbone, trie, trie.source), head_of(backbone.base), target)
+    head = at_temperature(head_of(backbone.base), temperature)
+    return token_logprobs(hidden_states(backbone, trie, trie.source), head, target)
 
 
 def sequence_sums(token_values: Tensor, trie: Trie) -> Tensor:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from pairwright.backbone.adapters import REFERENCE
+from pairwright.backbone import adapters
+from pairwright.backbone.adapters import POLICY, REFERENCE
 from pairwright.backbone.load import Backbone
 from pairwright.backbone.policy import logprobs, reference_weights, sequence_sums
 from pairwright.backbone.reference import sum_key
@@ -41,7 +42,7 @@ def live_references(backbone: Backbone) -> References:
         return from_copy
 
     if backbone.continued:
-        _copy_adapter(backbone)
+        adapters.copy(backbone.model, POLICY, REFERENCE)
 
     @torch.no_grad()
     def from_adapter(examples: Sequence[Example], built: Trie) -> Tensor:
@@ -53,15 +54,3 @@ def live_references(backbone: Backbone) -> References:
         return sums
 
     return from_adapter
-
-
-def _copy_adapter(backbone: Backbone) -> None:
-    """A second, frozen adapter with the trained one's weights of now."""
-    from peft import get_peft_model_state_dict, set_peft_model_state_dict
-
-    model = backbone.model
-    model.add_adapter(REFERENCE, copy.deepcopy(model.peft_config["default"]))
-    set_peft_model_state_dict(model, get_peft_model_state_dict(model, adapter_name="default"), adapter_name=REFERENCE)
-    for name, parameter in model.named_parameters():
-        if f".{REFERENCE}." in name:
-            parameter.requires_grad = False

@@ -19,6 +19,7 @@ DATA = {
     "steps": "steps",
     "labelled": "labelled answers or pairs",
     "answers": "demonstrations, pairs or rankings",
+    "sampled": "prompts and a reward",
     "scores": "pairs or rankings",
 }
 """INPUT -> the data that is read for it (docs/data-formats.md); reading/recognition.py decides."""

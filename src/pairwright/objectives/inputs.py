@@ -131,3 +131,30 @@ class Scores:
     def swapped(self) -> "Scores":
         """The same pairs the other way round: what was ahead by the margin is behind by it."""
         return Scores(self.rejected, self.chosen, -self.margin)
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Input kind "sampled": what the policy said itself. N tokens, or N whole answers (the objective's UNIT)."""
+
+    logps: Tensor
+    """(N,) log pi, of the policy that is trained."""
+    old_logps: Tensor
+    """(N,) log pi when it was sampled."""
+    advantages: Tensor
+    """(N,) how much better it did than was to be expected."""
+    ref_logps: Tensor | None = None
+    """(N,) log ref."""
+
+    def __post_init__(self) -> None:
+        _check_shapes(self, *(field.name for field in fields(self)))
+
+    def log_ratios(self) -> Tensor:
+        """(N,) log pi - log pi_old. No gradient reaches the old policy."""
+        return self.logps - self.old_logps.detach()
+
+    def reference(self) -> Tensor:
+        """(N,) log ref, without gradient."""
+        if self.ref_logps is None:
+            raise ValueError("this objective compares with a reference, and none was given")
+        return self.ref_logps.detach()

@@ -160,6 +160,14 @@ def _stream(
         raise DataError(_nothing(data, report))
 
 
+def rows_of(data: str, split: str = "train") -> Iterator[tuple[Source, Columns]]:
+    """Every row of `data` that could be parsed, as it is, with the source that its record has."""
+    for container in locate(data, split, None, []):
+        for row in container.rows([]):
+            if row.value is not None:
+                yield Source(container.name, row.line), row.value
+
+
 def _read_one(
     container: Container,
     kind: Kind,

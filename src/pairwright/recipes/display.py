@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -13,10 +14,26 @@ from rich.table import Table
 
 from pairwright.evaluation.statistics import wilson_interval
 
-Advance = Callable[[int, dict[str, float]], None]
-SHOWN = ("loss", "rewards/accuracies", "rewards/margins", "accuracy", "margin", "eval_loss", "eval_rewards/accuracies")
+SHOWN = (
+    "loss",
+    "rewards/accuracies",
+    "rewards/margins",
+    "accuracy",
+    "margin",
+    "eval_loss",
+    "eval_rewards/accuracies",
+    "score",
+    "kl",
+    "eval_score",
+)
 EVERY_SECONDS = 20.0
 """Without a terminal a line is printed this often."""
+
+
+class Advance(Protocol):
+    """(done, metrics, phase): phase says what the step in progress is doing."""
+
+    def __call__(self, done: int, metrics: dict[str, float], phase: str = "", /) -> None: ...
 
 
 class Display:
@@ -53,21 +70,24 @@ class Display:
         with Progress(*columns, console=self.console, transient=self.brief or what != "training") as bar:
             task = bar.add_task(what, total=total or None, metrics="")
 
-            def advance(done: int, metrics: dict[str, float]) -> None:
-                loss = f"loss {metrics['loss']:.3f}" if "loss" in metrics else None
-                if loss:
-                    bar.update(task, metrics=loss)
-                bar.update(task, completed=done)
+            shown = ""
+
+            def advance(done: int, metrics: dict[str, float], phase: str = "") -> None:
+                nonlocal shown
+                found = [name for name in ("score", "loss") if name in metrics]
+                if found:
+                    shown = f"{found[0]} {metrics[found[0]]:.3f}"
+                bar.update(task, completed=done, metrics=f"{shown} {phase}".strip())
 
             yield advance
 
     def _lines(self, what: str, total: int) -> Advance:
         began = said = time.monotonic()
 
-        def advance(done: int, metrics: dict[str, float]) -> None:
+        def advance(done: int, metrics: dict[str, float], phase: str = "") -> None:
             nonlocal said
             now = time.monotonic()
-            if now - said >= EVERY_SECONDS and done:
+            if now - said >= EVERY_SECONDS and done and not phase:
                 said = now
                 left = (now - began) / done * (total - done)
                 numbers = "".join(f", {name} {metrics[name]:.3f}" for name in SHOWN if name in metrics)
@@ -95,7 +115,11 @@ class Display:
             "rewards/rejected",
             "logps/chosen",
             "logps/rejected",
+            "score",
+            "reward",
             "kl",
+            "length",
+            "ended",
             "accuracy",
             "margin",
             "mean_reward",

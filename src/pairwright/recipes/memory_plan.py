@@ -13,7 +13,7 @@ from pairwright.planning.activations import Attention
 from pairwright.planning.architectures import Model
 from pairwright.planning.batch import Batch, Block
 from pairwright.planning.choose import Choice, Need, choose, without_estimate
-from pairwright.planning.memory import Reference, Run, memory
+from pairwright.planning.memory import Reference, Roles, Run, memory
 from pairwright.planning.weights import Adapters
 from pairwright.recipes import inventory
 from pairwright.recipes.config import TrainConfig
@@ -43,7 +43,7 @@ def plan(
     return choose(
         need(backbone, model, built, reference),
         sum(p.numel() * p.element_size() for p in backbone.model.parameters()),
-        _free_bytes(backbone.device),
+        free_bytes(backbone.device),
         longest=longest,
         step_tokens=sum(size for size, _ in sizes[: config.pairs_per_step]),
         on_gpu=backbone.device.type == "cuda",
@@ -52,8 +52,9 @@ def plan(
     )
 
 
-def need(backbone: Backbone, model: Model, built: Trie, reference: Reference) -> Need:
-    """What a step takes on top of a loaded backbone, with batches of tries like `built`."""
+def need(backbone: Backbone, model: Model, built: Trie, reference: Reference, roles: Roles | None = None) -> Need:
+    """What a step takes on top of a loaded backbone, with batches of tries like `built`. `roles`: those beside the
+    policy, which are loaded already."""
     attention, adapters = _attention(backbone, model), _adapters(backbone, model)
 
     def bytes_of(tokens: int, checkpointing: bool) -> int:
@@ -65,9 +66,12 @@ def need(backbone: Backbone, model: Model, built: Trie, reference: Reference) ->
             adapters=adapters,
             reference=reference,
             continued=backbone.continued,
+            roles=roles or Roles(),
         )
         batch = of_batch(built, backbone.backend, max(1, math.ceil(tokens / len(built))))
-        there = ("weights", "adapter")  # loaded already
+        there = {"weights", "adapter"}  # loaded already
+        if roles is not None:
+            there |= {"value role", "reward role", "reference copy", "reference adapter"}
         return sum(part.bytes for part in memory(model, run, batch).parts if part.name not in there)
 
     return bytes_of
@@ -122,7 +126,7 @@ def of_batch(built: Trie, backend: str, copies: int = 1) -> Batch:
     )
 
 
-def _free_bytes(device: torch.device) -> int:
+def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     import psutil

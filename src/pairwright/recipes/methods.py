@@ -28,4 +28,4 @@ def module(name: str) -> ModuleType:
 
 def methods_for(kind: Kind) -> list[str]:
     """Names of the methods that take data of this kind."""
-    return [name for name in names() if kind in READS[RECORDS[module(name).INPUT]]]
+    return [name for name in names() if (wanted := RECORDS.get(module(name).INPUT)) and kind in READS[wanted]]

@@ -39,15 +39,20 @@ def evaluate(run: Run) -> dict[str, Any]:
     held_out, tokens = run.data.held_out, run.settings.tokens_per_batch
     with run.display.progress("scoring", len(held_out)) as advance:
         values = score_examples(run.backbone, held_out, tokens, counter(advance))
-    found = evaluation(judged(held_out, values), seed=run.settings.seed)
+    pairs = judged(held_out, values)
+    if not len(pairs.margin):
+        run.display.say("evaluation: all held-out pairs are ties, which no score can be right about")
+        return {}
+    found = evaluation(pairs, seed=run.settings.seed)
     write_json_atomic(run.out / "evaluation.json", found)
     show(found, run.display)
     return found
 
 
 def judged(examples: Sequence[Example], found: Sequence[np.ndarray]) -> Judged:
-    """Every pair of the examples with the scores of its answers."""
-    pairs = [(example, values, pair) for example, values in zip(examples, found) for pair in example.pairs]
+    """Every pair of the examples with the scores of its answers; a tie says of no answer that it is better."""
+    every = [(example, values, pair) for example, values in zip(examples, found) for pair in example.pairs]
+    pairs = [(example, values, pair) for example, values, pair in every if pair.label != 0.5]
     lengths = [[int(e.sequences[i].supervised.sum()) for i in (p.better, p.worse)] for e, _, p in pairs]
     prompts = []
     for example, _, _ in pairs:

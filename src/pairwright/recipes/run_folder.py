@@ -16,6 +16,7 @@ from pairwright.errors import CheckpointError, ConfigError
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.data import Data
 from pairwright.recipes.display import Display
+from pairwright.recipes.rlhf_config import RlhfConfig
 from pairwright.training import checkpoints, offline
 from pairwright.training.files import (
     exists,
@@ -44,7 +45,7 @@ FREE_TO_CHANGE = {
 """Settings that a resumed run may change: they do not touch the result, or are compared by content instead."""
 
 
-def enter(out: Path, config: TrainConfig) -> None:
+def enter(out: Path, config: TrainConfig | RlhfConfig) -> None:
     """Make the run's folder, or refuse to write over a run."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; --out needs a folder")
@@ -70,7 +71,7 @@ def saved_config(out: Path) -> dict[str, Any]:
         ) from error
 
 
-def find_checkpoint(config: TrainConfig, out: Path, display: Display) -> Path | None:
+def find_checkpoint(config: TrainConfig | RlhfConfig, out: Path, display: Display) -> Path | None:
     if not config.resume:
         return None
     path, warnings = checkpoints.latest(out / "checkpoints")
@@ -108,6 +109,19 @@ def fingerprint_of(config: TrainConfig, backbone: Backbone, data: Data, steps: i
     }
 
 
+def versions() -> dict[str, str]:
+    import peft
+    import transformers
+
+    return {
+        "pairwright": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "peft": peft.__version__,
+    }
+
+
 def write_config(
     config: TrainConfig,
     objective: Objective,
@@ -116,16 +130,6 @@ def write_config(
     checkpointing: bool,
     out: Path,
 ) -> None:
-    import peft
-    import transformers
-
-    versions = {
-        "pairwright": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "peft": peft.__version__,
-    }
     chosen = {
         **dataclasses.asdict(settings),
         "options": dataclasses.asdict(objective.options),
@@ -133,7 +137,7 @@ def write_config(
     }
     write_json_atomic(
         out / CONFIG,
-        {"config": dataclasses.asdict(config), "chosen": chosen, "fingerprint": fingerprint, "versions": versions},
+        {"config": dataclasses.asdict(config), "chosen": chosen, "fingerprint": fingerprint, "versions": versions()},
     )
 
 

@@ -27,6 +27,11 @@ def make_objective(config: TrainConfig) -> Objective:
     if name not in methods.names():
         raise ConfigError(f"there is no method {config.method!r}; there are {', '.join(methods.names())}")
     module = methods.module(name)
+    if module.INPUT == "sampled":
+        raise ConfigError(
+            f"{name} learns from the model's own answers: it takes an RlhfConfig (pairwright.recipes.rlhf), or "
+            f"`pairwright train {name}`"
+        )
     try:
         options = module.Options(**config.options)
     except (TypeError, ValueError) as error:

@@ -20,6 +20,8 @@ RESULTS = (
     ("eval_loss", "loss, held out"),
     ("eval_rewards/accuracies", "pairs ranked right, held out"),
     ("eval_rewards/margins", "reward margin, held out"),
+    ("eval_score", "score of its answers, held out"),
+    ("eval_kl", "divergence from the reference, held out (nats an answer)"),
     ("loss", "loss, last step of training"),
 )
 

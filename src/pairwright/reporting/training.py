@@ -19,12 +19,25 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Reward margin": ("rewards/margins",),
     "Rewards": ("rewards/chosen", "rewards/rejected"),
     "Log-probability of an answer": ("logps/chosen", "logps/rejected"),
+    "Score, weights and penalties applied": ("score",),
+    "Divergence from the reference (k1), nats an answer": ("kl",),
+    "Tokens of an answer": ("length",),
+    "Share of answers that ended": ("ended",),
+    "Entropy, nats a token": ("entropy",),
+    "Different answers to a prompt": ("distinct",),
     "Gradient norm": ("grad_norm",),
     "Learning rate": ("learning_rate",),
 }
 """Panels in their order. A panel of one metric shows training and held-out values; one of two, training's only."""
 
-COUNTERS = {"step", "epoch", "num_tokens", "tokens_computed", "desirable"}
+COUNTERS = {"step", "epoch", "num_tokens", "tokens_computed", "desirable", "updates"}
+TILES = (
+    ("rewards/accuracies", "pairs ranked right"),
+    ("rewards/margins", "reward margin"),
+    ("score", "score of the answers"),
+    ("kl", "nats from the reference"),
+)
+"""What a reader asks first, besides the loss."""
 SHOWN_STEPS = 4
 SHOWN_DROPPED = 50
 
@@ -96,7 +109,7 @@ def _tiles(run: Run) -> list[tuple[str, str, str]]:
     where = "held out" if points(run.metrics, "eval_loss") else "training"
     if losses:
         tiles.append((f"{losses[-1][1]:.3g}", f"loss, {where}", f"{losses[0][1]:.3g} at step {losses[0][0]:.0f}"))
-    for name, words in (("rewards/accuracies", "pairs ranked right"), ("rewards/margins", "reward margin")):
+    for name, words in TILES:
         held_out, training = last(run.metrics, f"eval_{name}"), last(run.metrics, name)
         value = training if held_out is None else held_out
         if value is not None:
