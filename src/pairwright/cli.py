@@ -263,7 +263,7 @@ COMMANDS = {
     "train": Command("METHOD ...", "train a model: train dpo --model M --data F --out DIR", _train),
     "demo": Command("", "align the built-in miniature and write its report", _demo),
     "audit": Command("F", "find out what is wrong with preference data", _audit),
-    "convert": Command("IN OUT --to FORMAT", "write preference data in another format", _convert),
+    "convert": Command("IN OUT ...", "write preference data in another format", _convert),
     "score": Command("--model RM --data F", "score answers with a reward model", _score),
     "methods": Command("", "list the methods and the data that each takes", _methods),
     "plan": Command("--model M ...", "memory, time and cost of a run, before it is started", _plan),
