@@ -63,6 +63,7 @@ def test_the_command_reference_is_what_the_generator_makes():
     specification.loader.exec_module(generate)
     assert (DOCS / "commands.md").read_text(encoding="utf-8") == generate.commands(), "run `make docs`"
     assert (DOCS / "audit" / "thresholds.md").read_text(encoding="utf-8") == generate.thresholds(), "run `make docs`"
+    assert (DOCS / "choosing-a-method.md").read_text(encoding="utf-8") == generate.choosing(), "run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -8,6 +8,7 @@
     pairwright convert IN OUT     another format
     pairwright report RUN         report.html and README.md of a run
     pairwright plan ...           memory, time and cost of a run
+    pairwright advise [F]         which method, and why
 
 Exit codes: 0; those of pairwright.errors; 2 for a wrong command; 130 after Ctrl-C; 1, with a traceback, for a defect.
 """
@@ -221,6 +222,19 @@ def _report(words: Sequence[str]) -> None:
         say(f"model card  {model_card(run)}")
 
 
+def _advise(words: Sequence[str]) -> None:
+    from pairwright.commandline.advice import lines
+    from pairwright.commandline.settings import parse, settings_of
+    from pairwright.recipes.advise import AdviseConfig, run_advise
+
+    text = "Which method fits your data, goal and card, with reasons and the command that starts it."
+    if words and not words[0].startswith("-"):
+        words = ["--data", *words]
+    config = AdviseConfig(**parse("pairwright advise", text, {"advise": settings_of(AdviseConfig)}, words)["advise"])
+    for line in lines(run_advise(config)):
+        say(line)
+
+
 def _plan(words: Sequence[str]) -> None:
     from pairwright.commandline.objectives import find
     from pairwright.commandline.plans import show
@@ -264,8 +278,9 @@ COMMANDS = {
     "demo": Command("", "align the built-in miniature and write its report", _demo),
     "audit": Command("F", "find out what is wrong with preference data", _audit),
     "convert": Command("IN OUT ...", "write preference data in another format", _convert),
-    "score": Command("--model RM --data F", "score answers with a reward model", _score),
+    "score": Command("", "score answers with a reward model", _score),
     "methods": Command("", "list the methods and the data that each takes", _methods),
+    "advise": Command("[F] ...", "which method fits your data, goal and card, and why", _advise),
     "plan": Command("--model M ...", "memory, time and cost of a run, before it is started", _plan),
     "report": Command("RUN", "write report.html and the model card of a run", _report),
 }

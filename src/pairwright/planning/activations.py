@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pairwright.planning.architectures import Linear, Model
-from pairwright.planning.batch import Batch, Block
+from pairwright.planning.batch import Batch, Block, runs
 from pairwright.planning.weights import Adapters, Tuning
 
 CHUNK_BYTES = 64 * 2**20
 """Bytes of float32 logits made at a time (backbone/logprobs.py; a test compares)."""
 
-Attention = Literal["products", "flash", "varlen", "math"]
-"""products: float32 on a CPU; flash: one fused call a block; varlen: FlashAttention over gathered keys; math: scores in
-the open, float32 (soft-capping; grouped heads on GPUs before Ampere with torch before 2.14)."""
+KEPT = 512
+"""Attention weights of blocks with at most this many keys are kept (backbone/blockwise.py; a test compares)."""
+
+Attention = Literal["blockwise", "products", "flash", "varlen", "math"]
+"""blockwise: float32 on a CPU, fused layers (backbone/blockwise.py); products: the same, other layers; flash: one fused
+call a block; varlen: FlashAttention over gathered keys; math: scores in the open, float32 (soft-capping; grouped heads
+on GPUs before Ampere with torch before 2.14)."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def layer(model: Model, setting: Setting, batch: Batch, rows: int | None = None,
         norms=_norms(model, setting, tokens, rows, first),
         inputs=_inputs(model, setting, tokens, rows),
         adapters=_adapters(model, setting, tokens, rows),
-        attention=_attention(model, setting, batch),
+        attention=_attention(model, setting, batch, rows),
         mlp=_mlp(model, setting, rows),
     )
 
@@ -76,8 +80,8 @@ def _norms(model: Model, setting: Setting, tokens: int, rows: int, first: bool) 
     if first and setting.tuning != "full":
         kept -= size(1, tokens)
     if model.family.head_norms:
-        values, heads = model.queries + model.keys, model.heads + model.kv_heads
-        kept += tokens * (values * _per_normed(model, setting) + heads * numbers)
+        each = lambda n, values, heads: n * (values * _per_normed(model, setting) + heads * numbers)  # noqa: E731
+        kept += each(rows, model.queries, model.heads) + each(tokens, model.keys, model.kv_heads)
     return kept
 
 
@@ -93,11 +97,11 @@ def _per_normed(model: Model, setting: Setting) -> int:
 def _inputs(model: Model, setting: Setting, tokens: int, rows: int) -> int:
     """Matrices that read the same tensor keep it once; but an adapter on 16-bit activations casts its input to its own
     float32, and keeps that copy for itself."""
-    of = lambda linear: (rows if linear.source in ("norm 2", "product") else tokens) * linear.inputs  # noqa: E731
+    of = lambda linear: _rows_of(linear, tokens, rows) * linear.inputs  # noqa: E731
     linears = model.linears if setting.adapters is None else setting.adapters.on(model)
     if setting.adapters is not None and setting.width != setting.adapters.width:
         return setting.adapters.width * sum(of(linear) for linear in linears)
-    return setting.width * sum({linear.source: of(linear) for linear in linears}.values())
+    return setting.width * sum(size for _, size in {(linear.source, of(linear)) for linear in linears})
 
 
 def _adapters(model: Model, setting: Setting, tokens: int, rows: int) -> int:
@@ -108,7 +112,8 @@ def _adapters(model: Model, setting: Setting, tokens: int, rows: int) -> int:
 
 
 def _rows_of(linear: Linear, tokens: int, rows: int) -> int:
-    return rows if linear.source in ("norm 2", "product") else tokens
+    """The fused last layer computes only `rows`, but keys and values of all tokens."""
+    return tokens if linear.name in ("k_proj", "v_proj") else rows
 
 
 def _mlp(model: Model, setting: Setting, rows: int) -> int:
@@ -117,8 +122,13 @@ def _mlp(model: Model, setting: Setting, rows: int) -> int:
     return rows * model.intermediate * setting.width * width
 
 
-def _attention(model: Model, setting: Setting, batch: Batch) -> int:
+def _attention(model: Model, setting: Setting, batch: Batch, rows: int) -> int:
     """Queries, keys and values as the kernel takes them, its output and its sums; scores where it is no fused one."""
+    if setting.attention == "blockwise":
+        angles, values = 2 * rows * model.head, rows * model.queries + 2 * batch.tokens * model.keys
+        skipped = batch.tokens - rows
+        weights = sum(b.count * b.queries * b.keys for b in runs(batch, skipped) if b.keys <= KEPT)
+        return 4 * (angles + values + model.heads * weights)
     w, queries, keys = setting.width, model.queries, model.keys
     if setting.attention == "varlen":
         gathered = sum(b.count * b.keys for b in batch.blocks)
@@ -134,7 +144,7 @@ def _attention(model: Model, setting: Setting, batch: Batch) -> int:
 
 
 def in_the_open(block: Block, setting: Setting) -> bool:
-    return setting.attention == "math" or (setting.attention == "products" and block.masked)
+    return setting.attention in ("math", "blockwise") or (setting.attention == "products" and block.masked)
 
 
 def _copied(block: Block, model: Model, setting: Setting) -> bool:
@@ -162,6 +172,8 @@ def masks(setting: Setting, batch: Batch) -> int:
     """Additive masks, made once for all layers."""
     if setting.attention == "varlen":
         return 0
+    if setting.attention == "blockwise":
+        return sum(b.count * b.queries * b.keys * 4 for b in runs(batch))
     return sum(b.count * b.queries * b.keys * setting.width for b in batch.blocks if b.masked)
 
 
@@ -174,8 +186,8 @@ def head(model: Model, setting: Setting, batch: Batch) -> int:
 
 
 def kept_logits(model: Model, setting: Setting, batch: Batch) -> int:
-    """A trained head keeps its logits where they are one chunk."""
-    if setting.tuning != "full" or batch.scored > chunk_rows(model):
+    """A trained head keeps its logits where they are one chunk; capped ones are made again."""
+    if setting.tuning != "full" or model.logit_cap or batch.scored > chunk_rows(model):
         return 0
     return batch.scored * model.vocabulary * 4
 

@@ -69,6 +69,44 @@ def of(examples: int, prompt: int, answers: Sequence[int], *, blocks: bool = Tru
     )
 
 
+RUN = 128
+"""Queries in a block of backbone/blockwise.py (ROWS), and the share of unseen keys above which they are left out."""
+HIDDEN = 0.3
+
+
+def runs(batch: Batch, skipped: int = 0) -> list[Block]:
+    """The blocks that backbone/blockwise.py makes of it; without the queries of `skipped` tokens, which stand in the
+    prompts."""
+    first, *tails = batch.blocks
+    if first.masked or not tails or not all(b.joined for b in tails):
+        share = 1 - skipped / batch.tokens
+        return [b for block in batch.blocks for b in _cut(block, share)]
+    each = first.queries + sum(b.queries * b.count // first.count for b in tails)
+    left = skipped // first.count
+    stops = [0, first.queries]
+    for tail in tails:
+        stops.append(stops[-1] + tail.queries)
+    found = []
+    for start in range(0, each, RUN):
+        stop = min(start + RUN, each)
+        inside = max((s for s in stops if s <= start), default=0)  # where the branch that `start` lies on begins
+        seen = stop if start < first.queries else first.queries + stop - inside
+        keys = stop if seen >= (1 - HIDDEN) * stop else seen
+        queries = stop - max(start, left)
+        if queries > 0:
+            found.append(Block(queries, keys, masked=True, count=first.count))
+    return found
+
+
+def _cut(block: Block, share: float) -> list[Block]:
+    """A tree without branches, or one that is a block already."""
+    cut = []
+    for start in range(0, block.queries, RUN):
+        stop = min(start + RUN, block.queries)
+        cut.append(Block(round((stop - start) * share), stop, masked=True, count=block.count))
+    return cut
+
+
 def _blocks(examples: int, each: int, prompt: int, tails: Sequence[int], limit: int) -> tuple[Block, ...]:
     if len(tails) == 1:
         together = max(1, min(examples, limit // each)) if each else 1

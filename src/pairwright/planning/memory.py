@@ -83,11 +83,17 @@ def attention_on(gpu: Gpu, model: Model, width: int) -> Attention:
     if model.softcap or not model.whole:
         return "math"
     if gpu.name == "cpu":
-        return "products" if width == 4 else "flash"
+        return cpu_attention(model, width)
     if gpu.bf16:
         return "varlen"
     # The memory-efficient kernel takes grouped heads from torch 2.14 on; before, scores are made in float32.
     return "flash" if model.heads == model.kv_heads else "math"
+
+
+def cpu_attention(model: Model, width: int) -> Attention:
+    if model.softcap:
+        return "math"
+    return "flash" if width == 2 else "blockwise" if model.family.fused else "products"
 
 
 def memory(model: Model, run: Run, batch: Batch) -> Memory:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pairwright.planning import activations as act
 from pairwright.planning.activations import Setting
 from pairwright.planning.architectures import Model
-from pairwright.planning.batch import Batch
+from pairwright.planning.batch import Batch, runs
 
 
 @dataclass(frozen=True)
@@ -67,19 +67,24 @@ def _around(model: Model, setting: Setting, batch: Batch) -> int:
 
 
 def _end_of_forward(model: Model, setting: Setting, batch: Batch) -> Peak:
-    """The first chunk of logits and as much again for their sum; capped logits take a third (their slope)."""
-    chunks = 3 if model.logit_cap else 2
+    """A chunk of logits."""
     beside = act.head(model, setting, batch) + act.masks(setting, batch) + _around(model, setting, batch)
-    logits = chunks * act.chunk(model, batch)
+    logits = _chunk(model, setting, batch)
     return Peak("log-probabilities", sum(_kept_layers(model, setting, batch)), beside, logits, 0)
 
 
+def _chunk(model: Model, setting: Setting, batch: Batch) -> int:
+    """Float32 logits become their own exponentials and gradient. In 16 bits they stand beside the half as large product
+    that they come from, or the gradient that they become; capped ones beside their slope and what it is made from."""
+    chunk = act.chunk(model, batch)
+    return 3 * chunk if model.logit_cap else chunk + (chunk // 2 if setting.width == 2 else 0)
+
+
 def _head_backward(model: Model, setting: Setting, batch: Batch) -> Peak:
-    """A trained head: logits, their gradient, its 16-bit copy, and the gradients of head and hidden states."""
+    """A trained head: the same, and the gradients of head and hidden states."""
     if setting.tuning != "full":
         return Peak("", 0, 0, 0, 0)
-    chunk, w = act.chunk(model, batch), setting.width
-    logits = 3 * chunk if model.logit_cap else 2 * chunk + (chunk // 2 if w == 2 else 0)
+    w, logits = setting.width, _chunk(model, setting, batch)
     passing = model.embedding * w + batch.scored * model.hidden * w
     return Peak(
         "backward of the head",
@@ -131,6 +136,7 @@ def _moments(model: Model, setting: Setting, batch: Batch, kept: act.Kept, rows:
         made = stream + rows * model.hidden * wide + one * (waiting + outputs * (2 * w + 3 * wide))
         stages += [(made, product + kept.mlp)]
     mlp = act.layer(model, setting, replace(batch, tokens=0, blocks=()), rows=rows).total
-    scores = max((b.queries * b.keys for b in batch.blocks if act.in_the_open(b, setting)), default=0)
+    blocks = runs(batch) if setting.attention == "blockwise" else batch.blocks
+    scores = max((b.queries * b.keys for b in blocks if act.in_the_open(b, setting)), default=0)
     attention = 2 * model.heads * scores * 4 + batch.tokens * (2 * model.queries + 2 * model.keys) * w
     return [*stages, (2 * act.stream(model, setting, batch) + attention + matrix, mlp)]

@@ -13,7 +13,7 @@ from pairwright.planning.activations import Attention
 from pairwright.planning.architectures import Model
 from pairwright.planning.batch import Batch, Block
 from pairwright.planning.choose import Choice, Need, choose, without_estimate
-from pairwright.planning.memory import Reference, Roles, Run, memory
+from pairwright.planning.memory import Reference, Roles, Run, cpu_attention, memory
 from pairwright.planning.weights import Adapters
 from pairwright.recipes import inventory
 from pairwright.recipes.config import TrainConfig
@@ -83,7 +83,7 @@ def _attention(backbone: Backbone, model: Model) -> Attention:
         return "varlen"
     if backbone.device.type != "cpu" or model.softcap or not model.whole:
         return "flash" if model.heads == model.kv_heads and not model.softcap else "math"
-    return "products" if backbone.dtype.itemsize == 4 and backbone.backend != "rows" else "flash"
+    return "flash" if backbone.backend == "rows" else cpu_attention(model, backbone.dtype.itemsize)
 
 
 def _adapters(backbone: Backbone, model: Model) -> Adapters:
