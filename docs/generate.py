@@ -87,19 +87,16 @@ def commands() -> str:
         "Writes audit.json and audit.html, and with `--clean` the rows that no chosen filter drops. More: "
         "[the audit](audit.md).",
         settings_table(settings_of(AuditConfig), {}),
-<<<<<<< HEAD
         "## pairwright advise",
         "`pairwright advise FILE` reads and audits the file first. Its rules: [choosing a "
         "method](choosing-a-method.md).",
         settings_table(settings_of(AdviseConfig), {}),
-=======
         "## pairwright score",
         "Writes every row of the data again, as JSONL, with what the reward model says of its answers: `score_chosen` "
         "and `score_rejected` of a pair, which `pairwright train rpo` reads again, `scores` of a ranking in the order "
         "of its answers, `score` of a single answer. Rows that cannot be scored are left out and counted. More: "
         "[reward](methods/reward.md).",
         settings_table(settings_of(ScoreConfig), {}),
->>>>>>> main
         "## pairwright plan",
         "How it is counted: [planning](planning.md).",
         settings_table(settings_of(PlanConfig), {}),

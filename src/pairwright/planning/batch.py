@@ -77,6 +77,8 @@ HIDDEN = 0.3
 def runs(batch: Batch, skipped: int = 0) -> list[Block]:
     """The blocks that backbone/blockwise.py makes of it; without the queries of `skipped` tokens, which stand in the
     prompts."""
+    if not batch.blocks:
+        return []
     first, *tails = batch.blocks
     if first.masked or not tails or not all(b.joined for b in tails):
         share = 1 - skipped / batch.tokens
