@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pairwright.backbone.load import Backbone
-from pairwright.errors import DataError, FormatError
+from pairwright.errors import ConfigError, DataError, FormatError
 from pairwright.reading import ReadReport, read
 from pairwright.reading.recognition import Kind
 from pairwright.recipes.config import TrainConfig
@@ -15,7 +15,7 @@ from pairwright.recipes.display import Display, counter
 from pairwright.recipes.methods import RECORDS, methods_for
 from pairwright.recipes.preferences import prepare
 from pairwright.recipes.shapes import shaped
-from pairwright.records import Preference, Rating
+from pairwright.records import Preference, Ranking, Rating
 from pairwright.tokens.chat import Encoded, encode
 from pairwright.tokens.labelled import with_mismatched
 from pairwright.tokens.rules import RULES
@@ -43,9 +43,13 @@ def read_files(
     """Read the files that `config` names, before the model is loaded: a wrong path should not cost minutes.
 
     `writes`: this is the process that writes the quarantine. A run that goes on from a checkpoint keeps the one that it
-    has, as it keeps its data.json: it may yet be refused. Raises DataError or FormatError.
+    has, as it keeps its data.json: it may yet be refused. Raises ConfigError, DataError or FormatError.
     """
     kind = RECORDS[objective.module.INPUT]
+    if config.dimensions is not None and kind is not Ranking:
+        raise ConfigError(
+            f"--dimensions weighs votes that compare answers; {config.method} takes each answer by itself"
+        )
     files = {"data": (config.data, config.split)}
     if config.eval_data:
         files["held-out"] = (config.eval_data, config.eval_split)

@@ -74,7 +74,9 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
             evaluate(run)
     if config.tracker != "none":
         run.accelerator.end_training()
-    run.display.outcome(metrics, run.out, len(run.data.held_out))
+    run.display.outcome(
+        metrics, run.out, len(run.data.held_out), shares=all(len(e.pairs) == 1 for e in run.data.held_out)
+    )
     return TrainResult(run.out, run.out / "model", run.settings.steps, metrics)
 
 
