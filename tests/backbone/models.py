@@ -21,7 +21,7 @@ COMMON = dict(
     pad_token_id=0,
 )
 ARCHITECTURES = {
-    "llama": dict(sliding_window=5),  # which a Llama does not have, whatever its config says
+    "llama": {},
     "qwen2": dict(use_sliding_window=False),
     "qwen2 window": dict(use_sliding_window=True, sliding_window=5, max_window_layers=1),
     "qwen3": dict(head_dim=8),

@@ -132,6 +132,16 @@ def test_fused_layers(kind, checkpointing, frozen_embeddings):
     assert_same_gradients(out[1][1], out[0][1])
 
 
+def test_a_window_in_a_llamas_config_is_none_of_its_own():
+    """transformers' Llama has none, whatever a converted config carries."""
+    plain, fused = make("llama").eval(), make("llama").eval()
+    fused.config.sliding_window = 3
+    assert fuse(fused)
+    built = trie.build(examples())
+    one, other = (logprobs(backbone_of(model, "segments"), built) for model in (plain, fused))
+    torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("kind", FUSED)
 def test_fused_layers_with_adapters(kind, checkpointing):
