@@ -11,6 +11,7 @@ from pairwright.errors import ConfigError, FormatError
 from pairwright.planning import hardware
 from pairwright.planning.advise import Advice, advise
 from pairwright.planning.rules import Data, Facts
+from pairwright.planning.solve import ONLINE
 from pairwright.reading import read
 from pairwright.reading.recognition import Kind
 from pairwright.recipes.display import Display
@@ -149,20 +150,21 @@ def _command(config: AdviseConfig, found: Advice) -> tuple[str | None, str]:
     method = found.rule.method
     if method is None:
         return None, "nothing is to be trained yet"
-    if method in ("ppo", "rlaif", "constitution"):
-        return None, f"{method} takes more than one file: see `pairwright --help` for what this version can run of it"
     if not exists(method):
         return None, f"this version has no {method}"
     options = "".join(f" --{name.replace('_', '-')} {value:g}" for name, value in found.rule.options.items())
     epochs = f" --epochs {found.rule.epochs:g}" if found.rule.epochs != 1 else ""
     model, data = config.model or "MODEL", config.data or "DATA"
     tuning = " --tuning qlora" if config.gpu and hardware.find(config.gpu).memory < 20 else ""
-    words = f"pairwright train {method} --model {model} --data {data} --out runs/{method}{options}{epochs}{tuning}"
+    reward = " --reward REWARD --sample-rows 32" if method in ONLINE else ""
+    words = f"pairwright train {method} --model {model} --data {data} --out runs/{method}"
     stands = [name for name, given in (("MODEL", config.model), ("DATA", config.data)) if not given]
-    return words, f"{' and '.join(stands)} stand for yours" if stands else ""
+    if reward:
+        stands.append("REWARD (a reward model's folder, or file.py:function)")
+    return words + reward + options + epochs + tuning, f"put yours for {', '.join(stands)}" if stands else ""
 
 
-RATES = {"sft": (2e-4, 2e-5), "orpo": (5e-5, 5e-6)}
+RATES = {"sft": (2e-4, 2e-5), "orpo": (5e-5, 5e-6), "ppo": (1e-5, 3e-6)}
 """Learning rates with adapters and in full, where they are not DPO's; a test holds them against the objectives."""
 
 
