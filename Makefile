@@ -16,7 +16,7 @@ help:
 	@echo "make demo       train and evaluate the miniature, then write runs/demo/report.html (three to four minutes)"
 	@echo "make test       run the tests"
 	@echo "make lint       check style and types"
-	@echo "make docs       write docs/commands.md anew"
+	@echo "make docs       write the generated pages of docs anew"
 	@echo "make setup      only make .venv ready"
 	@echo "make bench-env  make .bench ready: the same with TRL, for benchmarks/"
 	@echo "make parity     compare losses and gradients with TRL's (a minute)"

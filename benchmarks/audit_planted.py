@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from pairwright import __version__, miniature
@@ -36,7 +37,8 @@ from pairwright.records import Preference
 HH = Path(__file__).resolve().parents[2] / "shared" / "data" / "hh-rlhf-harmless" / "pairs.jsonl.gz"
 SHARES = (0.01, 0.05, 0.2)
 NOISE = (0.0, 0.05, 0.1, 0.2, 0.3)
-PAIRS, NOISE_PAIRS, HELD_OUT = 2_000, 6_000, 200
+PAIRS, NOISE_PAIRS, HELD_OUT = 1_500, 5_000, 200
+ALIKE = 0.85
 FOREIGN = (
     "Das kann ich leider nicht genau sagen, aber ich werde es mit dem Kalender noch einmal für Sie prüfen.",
     "Je ne sais pas encore si cela est possible, mais je vais regarder dans le calendrier avec vous.",
@@ -48,10 +50,18 @@ Spoil = Callable[[str, str, random.Random], tuple[str, str]]
 
 
 def clean_rows(count: int, seed: int, annotator: Annotator) -> list[Row]:
-    """Pairs of the miniature: people's answers, labelled by the given annotator from the gold reward."""
-    requests = miniature.make_requests(count, seed)
-    answers = [miniature.demonstrate(requests, 10 * seed + turn) for turn in (1, 2)]
-    return preferences(miniature.label(miniature.make_pairs(requests, list(zip(*answers))), [annotator], seed))
+    """Pairs of the miniature without the faults that it has by nature: only requests that nobody need decline, and no
+    pairs that difflib (which the audit does not use) finds alike: people's answers often differ by one value."""
+    requests = [
+        *miniature.make_requests(count, seed, kind="harmless"),
+        *miniature.make_requests(count // 4, seed, kind="borderline"),
+    ]
+    random.Random(seed).shuffle(requests)
+    answers = [miniature.demonstrate(requests, 10 * seed + turn, miniature.BASE) for turn in (1, 2)]
+    rows = preferences(miniature.label(miniature.make_pairs(requests, list(zip(*answers))), [annotator], seed))
+    sides = [(row["chosen"][0]["content"].split(), row["rejected"][0]["content"].split()) for row in rows]
+    alike = [SequenceMatcher(None, *side, autojunk=False).ratio() > ALIKE for side in sides]
+    return [row for row, same in zip(rows, alike) if not same][:count]
 
 
 def noisy_rows(count: int, seed: int, flips: float) -> list[Row]:
@@ -203,7 +213,7 @@ def plant_all(rows: list[Row], others: list[Row], folder: Path, say: Callable[[s
 
 def noise(folder: Path, say: Callable[[str], None]) -> list[dict]:
     results = []
-    for seed in (3, 4):
+    for seed in (3,):
         for rate in NOISE:
             _, checked = run("noise", noisy_rows(NOISE_PAIRS, seed, rate), folder)
             figure = checked.figures.get("rate")
@@ -233,7 +243,7 @@ def main() -> None:
             "date": date.today().isoformat(),
             "pairwright": __version__,
             "python": platform.python_version(),
-            "miniature": plant_all(clean_rows(PAIRS, 1, steady), clean_rows(HELD_OUT, 77, steady), folder, say),
+            "miniature": plant_all(clean_rows(PAIRS, 1, steady), clean_rows(HELD_OUT * 2, 77, steady), folder, say),
             "label_noise_miniature": noise(folder, say),
         }
         if HH.exists():

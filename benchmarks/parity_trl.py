@@ -7,7 +7,8 @@ On its side the trainer's own loss function runs, fused LM head and all; on ours
 log-probabilities and pairwright.objectives. The gradient is compared over all weights. Where the two differ on
 purpose, the difference is measured and explained, not hidden: see DIFFERENCES.
 
-KTO's cases are in parity_kto.py. Left out: Reward; TRL's losses that Pairwright does not have.
+KTO's cases are in parity_kto.py, the reward model's in parity_reward.py. Left out: TRL's losses that Pairwright does
+not have.
 """
 
 import argparse
@@ -30,8 +31,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import DPOConfig, DPOTrainer
 
 import parity_kto
+import parity_reward
 from machine import describe
-from pairwright.objectives import dpo, hinge, ipo, kto, orpo, robust, rpo, simpo
+from pairwright.objectives import dpo, hinge, ipo, kto, orpo, reward, robust, rpo, simpo
 from pairwright.objectives.inputs import Pairs
 
 LIMIT = 1e-5
@@ -54,6 +56,7 @@ DIFFERENCES = [
     "TRL's `sigmoid` does not read label_smoothing; Pairwright's dpo does (conservative DPO), and takes soft labels.",
     "A reward margin of exactly 0 counts as half right in rewards/accuracies, in TRL as wrong.",
     *parity_kto.DIFFERENCES,
+    *parity_reward.DIFFERENCES,
 ]
 
 
@@ -283,6 +286,13 @@ def run(say: Callable[[str], None]) -> list[dict]:
         sums,
         side_of,
         lambda *case: compare(Case(case[0], kto, case[1], case[1], "kto"), *case[2:]),
+    )
+    found += parity_reward.cases(
+        model,
+        tokenizer,
+        rows,
+        side_of,
+        lambda name, options, trl, *sides: compare(Case(name, reward, options, trl, "reward"), *sides),
     )
     for entry in found:
         verdict = "agrees" if entry["agrees"] else "differs" if entry["expected_to_agree"] else "differs on purpose"

@@ -62,6 +62,7 @@ def test_the_command_reference_is_what_the_generator_makes():
     generate = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(generate)
     assert (DOCS / "commands.md").read_text(encoding="utf-8") == generate.commands(), "run `make docs`"
+    assert (DOCS / "audit" / "thresholds.md").read_text(encoding="utf-8") == generate.thresholds(), "run `make docs`"
     assert (DOCS / "choosing-a-method.md").read_text(encoding="utf-8") == generate.choosing(), "run `make docs`"
 
 
@@ -87,6 +88,12 @@ def test_every_objective_has_a_page():
 def test_every_method_page_has_an_objective():
     pages = {path.stem for path in (DOCS / "methods").glob("*.md")} - {"README"}
     assert pages - set(objectives()) == set()
+
+
+def test_every_audit_check_has_a_page():
+    from pairwright.audit import names
+
+    assert {path.stem for path in (DOCS / "audit").glob("*.md")} - {"thresholds"} == set(names())
 
 
 def test_every_metric_has_its_definition():

@@ -5,6 +5,7 @@
     pairwright score              answers scored by a reward model
     pairwright methods            the objectives
     pairwright audit F            what is wrong with preference data
+    pairwright convert IN OUT     another format
     pairwright report RUN         report.html and README.md of a run
     pairwright plan ...           memory, time and cost of a run
     pairwright advise [F]         which method, and why
@@ -162,6 +163,23 @@ def _audit(words: Sequence[str]) -> None:
         say(f"{name:8} {path}")
 
 
+def _convert(words: Sequence[str]) -> None:
+    from pairwright.commandline.settings import parse, settings_of
+    from pairwright.recipes.convert import ConvertConfig, convert
+
+    text = "Write preference data in another format: trl, openai, hh, sharegpt-preference, vertex, labelled and others."
+    if len(words) >= 2 and not any(word.startswith("-") for word in words[:2]):
+        words = ["--data", words[0], "--out", words[1], *words[2:]]
+    elif not set(words) & {*HELP, "--data"}:
+        raise ConfigError("Two files come first: pairwright convert IN OUT --to FORMAT. See pairwright convert --help.")
+    done = convert(
+        ConvertConfig(**parse("pairwright convert", text, {"convert": settings_of(ConvertConfig)}, words)["convert"])
+    )
+    for line in done.lines:
+        note(line)
+    say(f"{done.path}: {done.written:,} rows")
+
+
 def _score(words: Sequence[str]) -> None:
     from pairwright.commandline.settings import parse, settings_of
     from pairwright.recipes.score import ScoreConfig, score
@@ -259,6 +277,7 @@ COMMANDS = {
     "train": Command("METHOD ...", "train a model: train dpo --model M --data F --out DIR", _train),
     "demo": Command("", "align the built-in miniature and write its report", _demo),
     "audit": Command("F", "find out what is wrong with preference data", _audit),
+    "convert": Command("IN OUT ...", "write preference data in another format", _convert),
     "score": Command("", "score answers with a reward model", _score),
     "methods": Command("", "list the methods and the data that each takes", _methods),
     "advise": Command("[F] ...", "which method fits your data, goal and card, and why", _advise),

@@ -21,7 +21,7 @@ COMMON = dict(
     pad_token_id=0,
 )
 ARCHITECTURES = {
-    "llama": {},
+    "llama": dict(sliding_window=5),  # which a Llama does not have, whatever its config says
     "qwen2": dict(use_sliding_window=False),
     "qwen3": dict(head_dim=8),
     "mistral": dict(sliding_window=5, head_dim=8),

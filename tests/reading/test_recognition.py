@@ -163,6 +163,19 @@ def test_sft_on_the_chosen_side_is_said(tmp_path):
     ]
 
 
+def test_the_likelier_answer_is_imitated_and_labelled_good(tmp_path):
+    row = {"prompt": "Hi", "chosen": "a", "rejected": "b", "chosen_probability": 0.0}
+    path = write(tmp_path, [row, row | {"chosen_probability": 0.7}])
+    assert [record.completion for record in read(path, Demonstration).records] == ["b", "a"]
+    assert [(pair.chosen, pair.rejected) for pair in read(path, Rating).records] == [("b", "a"), ("a", "b")]
+    assert [pair.chosen for pair in read(path, Preference).records] == ["a", "a"]  # whose loss weighs both orders
+
+
+def test_a_pair_may_have_a_column_named_steps(tmp_path):
+    path = write(tmp_path, [{"prompt": "Hi", "chosen": "a", "rejected": "b", "steps": 3}])
+    assert len(read(path, Preference).records) == 1
+
+
 def test_columns_that_nobody_reads_are_said(tmp_path):
     rows = [{"prompt": "a", **PAIR, "id": 1}, {"prompt": "d", **PAIR, "source": "x", "margin": 1}]
     assert read(write(tmp_path, rows), Preference).notes[-1] == "columns not used: id, source"

@@ -267,10 +267,17 @@ def test_a_model_of_an_unknown_shape_trains_without_an_estimate(model, data, tmp
     assert "not estimated, because the model's config gives hidden_size as 'wide'" in heard.line("memory:")
 
 
-def test_margins_that_nothing_uses_are_counted(model, tmp_path):
-    rows = [row | ({"margin": 0.5} if number < 3 else {}) for number, row in enumerate(pair_rows(12))]
-    run(model, write_rows(tmp_path / "pairs.jsonl", rows), tmp_path / "run", heard := Heard())
-    assert "  margin: 3 rows have one, and dpo does not use it" in heard.lines
+def test_a_run_killed_before_its_first_checkpoint_starts_anew_with_all_its_files(model, data, tmp_path):
+    """Resumed with other data it is another run: its data.json and quarantine tell of that data."""
+    out = tmp_path / "run"
+    run(model, data, out, steps=1)
+    shutil.rmtree(out / "checkpoints")
+    other = write_rows(tmp_path / "other.jsonl", pair_rows(8))
+    other.write_text(other.read_text() + "broken\n")
+    run(model, other, out, steps=1, resume=True, eval_fraction=0.0)
+    known = json.loads((out / "data.json").read_text())["data"]["reading"]
+    assert known["files"] == [str(other)] and known["quarantined"] == 1
+    assert len(lines(out / "quarantine-data.jsonl")) == 1
 
 
 def test_the_outcome_says_how_many_were_held_out_and_how_sure_a_share_is(tmp_path):

@@ -51,6 +51,7 @@ def test_strings_take_no_template(word_level, shown):
     assert shown(tokenizer, encoded.examples[0].sequences[0]) == "Hi« yes»«</s>»"
     assert encoded.notes == [
         "Plain strings are taken as they are, without a chat template.",
+        "The model has a chat template: to train how it answers in chats, give messages instead.",
         "BOS: none, as the tokenizer puts none.",
         "End of answer: </s>, appended.",
     ]

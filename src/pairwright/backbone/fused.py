@@ -102,8 +102,9 @@ def _attention_forward(
     if hasattr(self, "q_norm"):
         query, key = self.q_norm(query), self.k_norm(key)
     cosine, sine = (x[0, :, None, :] for x in position_embeddings)
-    # Qwen keeps the layer's own window; Mistral has one for all in the config; Llama none.
-    window = self.sliding_window if hasattr(self, "sliding_window") else getattr(self.config, "sliding_window", None)
+    # Qwen keeps the layer's own window; Mistral has one for all in the config; Llama none, whatever its config says.
+    of_config = self.config.sliding_window if self.config.model_type == "mistral" else None
+    window = getattr(self, "sliding_window", of_config)
     if trie.backend == "segments" and not query.is_cuda and query.dtype == torch.float32:
         window = window if window is not None and window < trie.longest else None
         out = attend_blocks(query, key, value, cosine, sine, trie, self.scaling, window, rows)

@@ -25,7 +25,7 @@ from pairwright.tokens import trie
 from pairwright.tokens.batches import micro_batches
 from pairwright.tokens.sequences import Example, TokenSequence
 
-VERSION = 2
+VERSION = 3
 """Raised when a change of ours changes log-probabilities: what older versions kept is then not used any more."""
 
 
@@ -79,7 +79,7 @@ def content_key(sequence: TokenSequence, backbone: Backbone) -> bytes:
     """SHA-256 of all that decides a sequence's reference log-probabilities."""
     digest = hashlib.sha256(
         f"{VERSION} {transformers.__version__} {backbone.digest} {backbone.dtype} {backbone.tuning == 'qlora'} "
-        f"{backbone.backend}".encode()
+        f"{backbone.backend} {backbone.device.type} {torch.__version__}".encode()
     )
     digest.update(sequence.ids.astype("<i8").tobytes())
     digest.update(np.packbits(sequence.supervised).tobytes())

@@ -1,7 +1,7 @@
 """The public formats of several answers to one prompt: scored, ranked, compared or voted on.
 
 Two answers make a pair; more make a ranking, whose comparisons hold ties too. What is done with ties is not decided
-here (recipes/ties.py).
+here (recipes/preferences.py).
 """
 
 from collections.abc import Mapping, Sequence

@@ -8,7 +8,7 @@ Leaves out: tokens, lengths, duplicates, quality (tokens/, audit/).
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -224,6 +224,9 @@ def _record(row: Columns, source: Source, kind: Kind, found: Format, usual: type
         raise Dropped(TIE)
     if isinstance(record, Ranking) and kind is Demonstration and len(record.best) > 1:
         raise Dropped(TIE)
+    unlikely = isinstance(record, Preference) and record.label is not None and record.label < 0.5
+    if kind in (Demonstration, Rating) and isinstance(record, Preference) and unlikely:
+        record = replace(record, chosen=record.rejected, rejected=record.chosen)  # the better one, more likely than not
     if kind is Demonstration and isinstance(record, Preference | Ranking):
         best = record.chosen if isinstance(record, Preference) else record.answers[record.best[0]]
         return Demonstration(record.prompt, best, record.source, record.weight, record.tools, record.template_kwargs)

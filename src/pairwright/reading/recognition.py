@@ -97,9 +97,14 @@ def _conversation_alone(row: Columns) -> bool:
 
 
 def _plain_pair(row: Columns) -> bool:
-    if has(row, "steps") or has(row, "initial_reason_steps"):
+    if _in_steps(row) or has(row, "initial_reason_steps"):
         return False
     return has(row, "prompt") or not (has(row, "conversations") or has(row, "instruction") or _transcripts(row))
+
+
+def _in_steps(row: Columns) -> bool:
+    """An ordinary pair may have a column of that name, with a number in it."""
+    return isinstance(row.get("steps"), list)
 
 
 def _ranked(row: Columns) -> bool:
@@ -132,7 +137,7 @@ FORMATS = (
     Format("qa-feedback", "QA-Feedback", Ranking,
            ("question", "prediction 1", "prediction 2", "preference"), ("passages",), rankings.qa_feedback),
     Format("steps", "solutions in steps", Steps,
-           ("prompt", "steps", "chosen", "rejected"), (), steps.steps, either=True),
+           ("prompt", "steps", "chosen", "rejected"), (), steps.steps, _in_steps, either=True),
     Format("step-dpo", "Step-DPO", Steps,
            ("prompt", "initial_reason_steps", "chosen", "rejected"), (), steps.step_dpo, either=True),
     Format("labelled", "answers labelled good or bad", Rating,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pairwright.backbone.load import Backbone
-from pairwright.errors import DataError, FormatError
+from pairwright.errors import ConfigError, DataError, FormatError
 from pairwright.reading import ReadReport, read
 from pairwright.reading.recognition import Kind
 from pairwright.recipes.config import TrainConfig
@@ -15,7 +15,7 @@ from pairwright.recipes.display import Display, counter
 from pairwright.recipes.methods import RECORDS, methods_for
 from pairwright.recipes.preferences import prepare
 from pairwright.recipes.shapes import shaped
-from pairwright.records import Preference, Rating
+from pairwright.records import Preference, Ranking, Rating
 from pairwright.tokens.chat import Encoded, encode
 from pairwright.tokens.labelled import with_mismatched
 from pairwright.tokens.rules import RULES
@@ -38,30 +38,30 @@ class Data:
 
 
 def read_files(
-    config: TrainConfig, objective: Objective, out: Path, display: Display, *, first: bool
+    config: TrainConfig, objective: Objective, out: Path, display: Display, *, writes: bool
 ) -> dict[str, ReadReport]:
     """Read the files that `config` names, before the model is loaded: a wrong path should not cost minutes.
 
-    `first`: this is the process that writes the quarantine. A resumed run keeps the one that it has, as it keeps its
-    data.json: it may yet be refused. Raises DataError or FormatError.
+    `writes`: this is the process that writes the quarantine. A run that goes on from a checkpoint keeps the one that it
+    has, as it keeps its data.json: it may yet be refused. Raises ConfigError, DataError or FormatError.
     """
     kind = RECORDS[objective.module.INPUT]
+    if config.dimensions is not None and kind is not Ranking:
+        raise ConfigError(
+            f"--dimensions weighs votes that compare answers; {config.method} takes each answer by itself"
+        )
     files = {"data": (config.data, config.split)}
     if config.eval_data:
         files["held-out"] = (config.eval_data, config.eval_split)
     reports = {}
     for part, (data, split) in files.items():
         aside = out / f"quarantine-{part}.jsonl"
-        resumed = (out / "config.json").exists()
-        reports[part] = report = _read(data, kind, config.format, split, aside if first and not resumed else None)
-        if resumed and aside.exists():
+        reports[part] = report = _read(data, kind, config.format, split, aside if writes else None)
+        if not writes and aside.exists():
             report.quarantine = aside
         prepare(report, f"{part}: {data}", config, margins=objective.module.INPUT == "scores")
         if objective.needs_ratings:
             _keep_rated(report, f"{part}: {data}", config.method)
-        margins = sum(getattr(record, "margin", None) is not None for record in report.records)
-        if margins and not getattr(objective.module, "MARGIN", False):
-            report.notes.append(f"margin: {margins:,} rows have one, and {config.method} does not use it")
         display.say(f"{part}: {data} ({report.format})")
         for line in report.lines():
             display.say(f"  {line.strip()}")
@@ -98,7 +98,7 @@ def tokenise(
     out: Path,
     display: Display,
     *,
-    first: bool,
+    writes: bool,
 ) -> Data:
     """Records to examples, some of them held out; data.json says what happened to each row.
 
@@ -107,7 +107,7 @@ def tokenise(
     template = config.chat_template
     max_length = config.max_length or longest_sequence(backbone)
     encoded = {part: _encode(part, r, backbone, template, max_length, config, display) for part, r in reports.items()}
-    if first and not (out / "config.json").exists():
+    if writes:
         known = {p: {"reading": reports[p].summary(), "tokens": _token_report(encoded[p])} for p in reports}
         write_json_atomic(out / "data.json", known)
     found = {

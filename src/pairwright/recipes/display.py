@@ -96,8 +96,9 @@ class Display:
 
         return advance
 
-    def outcome(self, metrics: dict[str, float], out: Path, held_out: int = 0) -> None:
-        """The last metrics, trained and of the `held_out` examples side by side, and where things are."""
+    def outcome(self, metrics: dict[str, float], out: Path, held_out: int = 0, shares: bool = True) -> None:
+        """The last metrics, trained and of the `held_out` examples side by side, and where things are. `shares`: each
+        of these is one pair, so that the accuracy is a share of them."""
         if self.brief:
             return
         table = Table(title="Outcome", title_justify="left")
@@ -106,7 +107,7 @@ class Display:
         table.add_column(f"held out ({held_out:,})" if held_out else "held out", justify="right")
         show = lambda value: "" if value is None else f"{value:.4g}"  # noqa: E731
         share = metrics.get("eval_rewards/accuracies")
-        sure = wilson_interval(round(share * held_out), held_out) if share is not None and held_out else None
+        sure = wilson_interval(round(share * held_out), held_out) if share is not None and held_out and shares else None
         for name in (
             "loss",
             "rewards/accuracies",

@@ -2,14 +2,30 @@
 
 import dataclasses
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 
+import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 
 from pairwright.planning.choose import Choice
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.display import Advance
 from pairwright.training.offline import World
+
+
+def accelerator_of(config: TrainConfig, out: Path) -> Accelerator:
+    """This process's place among all of the run.
+
+    Processes wait for each other without an end in sight: the first one computes the reference for all, which may
+    take longer than the ten minutes after which NCCL would give up. Apple's GPUs are left alone, and the CPU computes:
+    they have no float64, in which log-probabilities are summed.
+    """
+    patient = InitProcessGroupKwargs(timeout=timedelta(days=30))
+    tracker = None if config.tracker == "none" else config.tracker
+    apple = torch.backends.mps.is_available()
+    return Accelerator(cpu=apple, log_with=tracker, project_dir=out, kwargs_handlers=[patient])
 
 
 def world_of(accelerator: Accelerator) -> World:

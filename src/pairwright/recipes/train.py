@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 
 from pairwright.backbone import load as loading
 from pairwright.backbone import reward_files
@@ -18,7 +17,7 @@ from pairwright.recipes.balance import balanced
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.data import Data, read_files, tokenise
 from pairwright.recipes.display import Display
-from pairwright.recipes.processes import agree, start_tracker, tracked, world_of
+from pairwright.recipes.processes import accelerator_of, agree, start_tracker, tracked, world_of
 from pairwright.recipes.references import compare_first_batch, make_references
 from pairwright.recipes.reward_evaluation import evaluate
 from pairwright.recipes.run import Run
@@ -75,7 +74,9 @@ def train(config: TrainConfig, display: Display | None = None) -> TrainResult:
             evaluate(run)
     if config.tracker != "none":
         run.accelerator.end_training()
-    run.display.outcome(metrics, run.out, len(run.data.held_out))
+    run.display.outcome(
+        metrics, run.out, len(run.data.held_out), shares=all(len(e.pairs) == 1 for e in run.data.held_out)
+    )
     return TrainResult(run.out, run.out / "model", run.settings.steps, metrics)
 
 
@@ -86,22 +87,23 @@ def _prepare(config: TrainConfig, display: Display | None) -> Run:
     config = dataclasses.replace(config, options=dataclasses.asdict(objective.options))  # every one, to be recorded
     check(config)
     out = Path(config.out)
-    accelerator = Accelerator(log_with=None if config.tracker == "none" else config.tracker, project_dir=out)
+    accelerator = accelerator_of(config, out)
     display = display or Display(quiet=not accelerator.is_main_process)
     first = accelerator.is_main_process
     run_folder.enter(out, config)
     accelerator.wait_for_everyone()  # all have looked before the first of them writes
     loading.check(config.model)
-    reports = read_files(config, objective, out, display, first=first)
+    checkpoint = run_folder.find_checkpoint(config, out, display)
+    resumed = checkpoint is not None
+    reports = read_files(config, objective, out, display, writes=first and not resumed)
     backbone = _load(config, accelerator.device, scored=objective.scored)
-    data = tokenise(config, objective, reports, backbone, out, display, first=first)
+    data = tokenise(config, objective, reports, backbone, out, display, writes=first and not resumed)
     objective = balanced(objective, data.train, config.pairs_per_step, display.say)
     if not data.train:
         raise DataError(f"nothing is left to train on: --eval-fraction {config.eval_fraction} holds out all examples")
     check_length(config, backbone)
     for line in backbone.notes:
         display.say(line)
-    checkpoint = run_folder.find_checkpoint(config, out, display)
     saved = run_folder.saved_config(out) if checkpoint else None
     choice = memory_plan.plan(config, objective, backbone, data, saved["chosen"] if saved else None)
     choice = agree(choice, accelerator)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pairwright import __version__
-from pairwright.reporting.run_files import Line, Run, last, read_run, require_folder
+from pairwright.reporting.run_files import Line, Run, last, read_object, read_run, require_folder
 from pairwright.reporting.training import LOGS, settings
 from pairwright.reporting.values import number, rows
 from pairwright.reporting.writing import write_page
@@ -20,6 +20,8 @@ RESULTS = (
     ("eval_loss", "loss, held out"),
     ("eval_rewards/accuracies", "pairs ranked right, held out"),
     ("eval_rewards/margins", "reward margin, held out"),
+    ("eval_accuracy", "pairs ranked right, held out"),
+    ("eval_margin", "margin of the scores, held out"),
     ("eval_score", "score of its answers, held out"),
     ("eval_kl", "divergence from the reference, held out (nats an answer)"),
     ("loss", "loss, last step of training"),
@@ -48,7 +50,7 @@ def _card(run: Run, config: Line) -> str:
         f"{_plain(model)}, trained by {_plain(method)} on {_plain(config.get('data', 'unknown data'))} "
         f"with Pairwright {__version__}. The folder `model` holds {'an adapter' if adapter else 'the weights'}.",
         "## Loading it",
-        _loading(adapter),
+        _loading(run.folder / "model", adapter, run.remarks),
         "## Results",
         _results(run),
         "## Data",
@@ -75,10 +77,17 @@ def _chosen(run: Run) -> list[tuple[str, str]]:
     return rows({name: value for name, value in used.items() if value is not None})
 
 
-def _loading(adapter: bool) -> str:
-    kind = "AutoPeftModelForCausalLM" if adapter else "AutoModelForCausalLM"
-    library = "peft" if adapter else "transformers"
-    return f'```python\nfrom {library} import {kind}\n\nmodel = {kind}.from_pretrained("model")\n```'
+def _loading(folder: Path, adapter: bool, remarks: list[str]) -> str:
+    """How to load the folder `model`, by what its own config says it is."""
+    saved = read_object(folder / ("adapter_config.json" if adapter else "config.json"), remarks)
+    kinds = saved.get("architectures") or []
+    classifier = saved.get("task_type") == "SEQ_CLS" or any("SequenceClassification" in str(kind) for kind in kinds)
+    kind = f"AutoModelFor{'SequenceClassification' if classifier else 'CausalLM'}"
+    library, kind = ("peft", kind.replace("Auto", "AutoPeft", 1)) if adapter else ("transformers", kind)
+    more = ", num_labels=1, pad_token_id=tokenizer.pad_token_id" if adapter and classifier else ""
+    first = 'tokenizer = AutoTokenizer.from_pretrained("model")\n' if more else ""
+    imports = f"from {library} import {kind}" + ("\nfrom transformers import AutoTokenizer" if more else "")
+    return f'```python\n{imports}\n\n{first}model = {kind}.from_pretrained("model"{more})\n```'
 
 
 def _results(run: Run) -> str:

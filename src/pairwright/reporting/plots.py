@@ -188,6 +188,29 @@ def bars(title: str, values: Mapping[str, float]) -> Markup:
         return _svg(figure, f"{title}: " + ", ".join(f"{name} {100 * value:.1f}%" for name, value in values.items()))
 
 
+def reliability(title: str, points: Sequence[tuple[float, float, int]]) -> Markup:
+    """How sure a model was, against how often it was right: on the line, below it where it was too sure.
+
+    Args:
+        points: (confidence, share right, items) of each bin; a larger dot stands for more items.
+    """
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(3.9, 2.35))
+        axes = figure.subplots(gridspec_kw=_MARGINS)
+        axes.plot([0.5, 1], [0.5, 1], color=_MUTED, linewidth=0.8, linestyle="--")
+        most = max((items for _, _, items in points), default=1)
+        sizes = [12 + 90 * items / most for _, _, items in points]
+        axes.scatter(
+            [c for c, _, _ in points], [a for _, a, _ in points], s=sizes, color=_SERIES[1], alpha=0.8, zorder=3
+        )
+        axes.set_title(title)
+        axes.set_xlabel("sure to")
+        axes.set_ylabel("right in", labelpad=1)
+        axes.set_xlim(0.49, 1.01)
+        axes.set_ylim(-0.02, 1.02)
+        return _svg(figure, f"{title}: one dot for each of {len(points)} bins, the dashed line is where both are equal")
+
+
 def _draw(axes: Axes, points: Points, colour: str, label: str | None) -> None:
     steps, values = [step for step, _ in points], [value for _, value in points]
     if len(points) < _SMOOTH_FROM:

@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pairwright.reporting.plots import Curve, curves
+from pairwright.reporting.reward import judged
 from pairwright.reporting.run_files import Line, Run, last, metric_names, points, read_run
 from pairwright.reporting.values import Rows, duration, rows, turns
 from pairwright.tokens.rules import RULES
@@ -17,6 +18,10 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Loss": ("loss",),
     "Preference accuracy": ("rewards/accuracies",),
     "Reward margin": ("rewards/margins",),
+    "Pairs ranked right": ("accuracy",),
+    "Margin of the scores": ("margin",),
+    "Scores, smallest and largest": ("min_reward", "max_reward"),
+    "Mean score": ("mean_reward",),
     "Rewards": ("rewards/chosen", "rewards/rejected"),
     "Log-probability of an answer": ("logps/chosen", "logps/rejected"),
     "Score, weights and penalties applied": ("score",),
@@ -34,6 +39,8 @@ COUNTERS = {"step", "epoch", "num_tokens", "tokens_computed", "desirable", "upda
 TILES = (
     ("rewards/accuracies", "pairs ranked right"),
     ("rewards/margins", "reward margin"),
+    ("accuracy", "pairs ranked right"),
+    ("margin", "margin of the scores"),
     ("score", "score of the answers"),
     ("kl", "nats from the reference"),
 )
@@ -57,6 +64,7 @@ def training_page(folder: Path) -> dict[str, Any]:
         "data": _data(run.data),
         "dropped": dropped[:SHOWN_DROPPED],
         "dropped_more": max(0, len(dropped) - SHOWN_DROPPED),
+        "judged": judged(folder, run.remarks),
         "panels": panels([run.metrics]),
         "samples": _samples(run.samples),
         "settings": rows(config, leave_out=("model", "data", "method")),

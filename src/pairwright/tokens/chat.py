@@ -88,7 +88,10 @@ def encode(
             progress(len(chunk))
     assert len(examples) + len(dropped) == len(records)
     ordered = {rule: counts[rule] for rule in RULES if counts[rule]}
-    return Encoded(examples, ordered, dropped, _notes(records, examples, style, ordered) + list(refusals.values()))
+    chats = bool(tokenizer.chat_template)
+    return Encoded(
+        examples, ordered, dropped, _notes(records, examples, style, ordered, chats) + list(refusals.values())
+    )
 
 
 def prompt_ids(
@@ -199,7 +202,9 @@ def _example(record: Record, sequences: tuple[TokenSequence, ...]) -> Example:
     return Example(sequences, record.source, record.weight, pairs, scores=scores)
 
 
-def _notes(records: Sequence[Record], examples: Sequence[Example], style: Style, counts: dict[str, int]) -> list[str]:
+def _notes(
+    records: Sequence[Record], examples: Sequence[Example], style: Style, counts: dict[str, int], chats: bool
+) -> list[str]:
     notes = []
     if any(not isinstance(record.prompt, str) for record in records):
         notes.append(style.template.description)
@@ -207,6 +212,8 @@ def _notes(records: Sequence[Record], examples: Sequence[Example], style: Style,
             notes.append("The chat template asks for today's date: on another day the tokens may differ.")
     if any(isinstance(record.prompt, str) for record in records):
         notes.append("Plain strings are taken as they are, without a chat template.")
+        if chats:
+            notes.append("The model has a chat template: to train how it answers in chats, give messages instead.")
     if examples:
         first = int(examples[0].sequences[0].ids[0])
         if counts.get("bos_added"):

@@ -154,10 +154,10 @@ def _check(
         return
     if what := not_finite(losses, batches):
         raise NonFiniteError(f"{what}; nothing was changed in this step")
-    if optimiser.scaler.is_enabled() and optimiser.skipped < MOST_SKIPS:
+    bad = [n for n, p in optimiser.masters.items() if p.grad is not None and not bool(torch.isfinite(p.grad).all())]
+    if bad and optimiser.scaler.is_enabled() and optimiser.skipped < MOST_SKIPS:
         optimiser.skipped += 1  # float16 overflow: the scaler skips this step and halves its scale
         return
-    bad = [n for n, p in optimiser.masters.items() if p.grad is not None and not bool(torch.isfinite(p.grad).all())]
     sources = ", ".join(str(e.source) for batch in batches for e in batch)
     what = f"the gradient of {bad[0]} (and {len(bad) - 1} more)" if bad else "a logged value"
     raise NonFiniteError(f"{what} is not finite in the step over {sources}; nothing was changed in this step")

@@ -49,7 +49,7 @@ def check(table: Table, limits: Thresholds = Thresholds()) -> Checked:
     finding = Finding(
         "near_identical", "Both answers are nearly the same", harm(len(rows) / len(table), limits.medium, limits.high),
         f"In {len(rows):,} pairs, {between(figure)}, the answers share {percent(limits.similarity)} of their words "
-        f"or more.",
+        "or more, or differ by one word.",
         figure,
         "The loss then pushes on the few tokens that differ and drags those they share along: the chosen answer's "
         "likelihood falls with the rejected one's.",
