@@ -1,6 +1,6 @@
 """A reward model on real preferences: does it learn, and does it beat the rule that the longer answer wins?
 
-    python benchmarks/reward_on_real_data.py [--threads 1]     # five minutes; writes results/reward_on_real_data.json
+    python benchmarks/reward_on_real_data.py [--threads 1]     # some minutes; writes results/reward_on_real_data.json
 
 The model is stories260k, a Llama of 260 thousand parameters that has read children's stories; every weight is trained.
 It is small enough for a CPU and knows nothing of the questions, so the figures say that the machinery learns from real

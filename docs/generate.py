@@ -99,8 +99,9 @@ def commands() -> str:
         settings_table(settings_of(AdviseConfig), {}),
         "## pairwright score",
         "Writes every row of the data again, as JSONL, with what the reward model says of its answers: `score_chosen` "
-        "and `score_rejected` of a pair, which `pairwright train rpo` reads again, `scores` of a ranking in the order "
-        "of its answers, `score` of a single answer. Rows that cannot be scored are left out and counted. More: "
+        "and `score_rejected` of a pair, which `pairwright train rpo` reads again, `model_scores` of a ranking in the "
+        "order of its answers, `score` of a single answer; what a row says already is never written over. Rows that "
+        "cannot be scored are left out and counted. More: "
         "[reward](methods/reward.md).",
         settings_table(settings_of(ScoreConfig), {}),
         "## pairwright plan",

@@ -266,8 +266,9 @@ def _translated(error: BaseException) -> PairwrightError | None:
         if type(cause).__name__ == "OutOfMemoryError":
             return TrainingError(
                 f"The device ran out of memory: {str(cause).partition('.')[0]}. "
-                "Lower --tokens-per-batch or --max-length, or take --gradient-checkpointing on or --tuning qlora; "
-                "the result of a step does not depend on --tokens-per-batch."
+                "Lower --tokens-per-batch or take --gradient-checkpointing on: beyond rounding neither changes the "
+                "result, and a run may go on with them (--resume). Or begin anew with a lower --max-length, or with "
+                "--tuning qlora."
             )
         cause = cause.__cause__ or cause.__context__
     return None

@@ -23,6 +23,7 @@ COMMON = dict(
 ARCHITECTURES = {
     "llama": dict(sliding_window=5),  # which a Llama does not have, whatever its config says
     "qwen2": dict(use_sliding_window=False),
+    "qwen2 window": dict(use_sliding_window=True, sliding_window=5, max_window_layers=1),
     "qwen3": dict(head_dim=8),
     "mistral": dict(sliding_window=5, head_dim=8),
     "gemma2": dict(head_dim=8, sliding_window=5, attn_logit_softcapping=2.0, final_logit_softcapping=3.0),
@@ -60,7 +61,7 @@ PLAIN_ARCHITECTURES = {
 def make(kind: str, seed: int = 0) -> torch.nn.Module:
     """A random model whose weights are large enough for attention to matter."""
     settings = {**COMMON, **ARCHITECTURES.get(kind, {}), **PLAIN_ARCHITECTURES.get(kind, {})}
-    config = AutoConfig.for_model(kind, **settings)
+    config = AutoConfig.for_model(kind.split()[0], **settings)
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():

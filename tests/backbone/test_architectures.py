@@ -15,6 +15,7 @@ from pairwright.tokens import trie
 from tests.backbone.models import ARCHITECTURES, PLAIN_ARCHITECTURES, examples, make
 
 CPU = torch.device("cpu")
+FUSED = [kind for kind in ARCHITECTURES if kind.split()[0] in FAMILY]
 
 
 def backbone_of(model, backend: str) -> Backbone:
@@ -69,6 +70,15 @@ def assert_near(found: torch.Tensor, expected: torch.Tensor, name: str) -> None:
     assert difference <= 1e-5 * scale, f"{name}: {difference:.1e} of {scale:.1e}"
 
 
+def assert_same_gradients(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    """Of each tensor to 1e-5 of its own largest entry."""
+    assert found.keys() == expected.keys() and expected
+    for name, gradient in expected.items():
+        largest = float(gradient.abs().max())
+        assert largest > 0, name
+        torch.testing.assert_close(found[name] / largest, gradient / largest, atol=1e-5, rtol=0, msg=name)
+
+
 @pytest.mark.parametrize("backend", ["segments", "dense"])
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_trie_equals_single_sequences(kind, backend):
@@ -103,7 +113,7 @@ def test_with_gradient_checkpointing(kind):
 
 @pytest.mark.parametrize("frozen_embeddings", [False, True])
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("kind", sorted(FAMILY))
+@pytest.mark.parametrize("kind", FUSED)
 def test_fused_layers(kind, checkpointing, frozen_embeddings):
     """Against the same weights without fused layers."""
     plain, fused = make(kind).train(), make(kind).train()
@@ -119,12 +129,11 @@ def test_fused_layers(kind, checkpointing, frozen_embeddings):
         values.square().sum().backward()
         out.append((values, gradients(model)))
     torch.testing.assert_close(out[1][0], out[0][0], atol=1e-5, rtol=1e-5)
-    for name, gradient in out[0][1].items():
-        torch.testing.assert_close(out[1][1][name], gradient, atol=1e-4, rtol=1e-4, msg=name)
+    assert_same_gradients(out[1][1], out[0][1])
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("kind", sorted(FAMILY))
+@pytest.mark.parametrize("kind", FUSED)
 def test_fused_layers_with_adapters(kind, checkpointing):
     """Against the unmodified transformers model in an unmodified peft model, one sequence at a time."""
     batch = examples()
@@ -154,9 +163,7 @@ def test_fused_layers_with_adapters(kind, checkpointing):
         out.append((values, gradients(model)))
     (expected, expected_gradients), (found, found_gradients) = out
     assert_near(found, expected, "log-probabilities")
-    assert found_gradients.keys() == expected_gradients.keys() and found_gradients
-    for name, gradient in expected_gradients.items():
-        assert_near(found_gradients[name], gradient, name)
+    assert_same_gradients(found_gradients, expected_gradients)
 
 
 def test_fused_model_without_a_trie_is_the_model_itself():

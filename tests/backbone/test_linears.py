@@ -6,12 +6,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from pairwright.backbone.fused import FAMILY, fuse, unfused
+from pairwright.backbone.fused import fuse, unfused
 from pairwright.backbone.linears import _Project, left_alone, project, unsupported
 from pairwright.backbone.policy import logprobs
 from pairwright.tokens import trie
 from tests.backbone.models import examples, make
-from tests.backbone.test_architectures import backbone_of, gradients, one_by_one
+from tests.backbone.test_architectures import FUSED, assert_same_gradients, backbone_of, gradients, one_by_one
 
 
 @pytest.fixture
@@ -51,15 +51,11 @@ def assert_equals_peft(model) -> None:
     found = logprobs(backbone_of(model, "segments"), built)[torch.from_numpy(built.sequence).argsort(stable=True)]
     found.square().sum().backward()
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-    fused = gradients(model)
-    assert fused.keys() == wanted.keys()
-    largest = max(float(g.abs().max()) for g in wanted.values())
-    for name, gradient in wanted.items():
-        torch.testing.assert_close(fused[name] / largest, gradient / largest, atol=1e-5, rtol=0, msg=name)
+    assert_same_gradients(gradients(model), wanted)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("kind", sorted(FAMILY))
+@pytest.mark.parametrize("kind", FUSED)
 def test_every_layer_of_the_family_is_fused(kind, checkpointing, calls):
     model = adapted(kind)
     assert left_alone(model) == {}

@@ -9,7 +9,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from pairwright import ScoreConfig, TrainConfig, score, train
 from pairwright.backbone import reward_files
 from pairwright.backbone.adapters import LoraSettings
-from pairwright.errors import ConfigError, ModelError, NonFiniteError
+from pairwright.errors import ConfigError, DataError, ModelError, NonFiniteError
 from pairwright.recipes import score as recipe
 from tests.tiny import CPU, Heard, lines, pair_rows, write_model, write_rows
 
@@ -61,7 +61,17 @@ def test_rankings(model, tmp_path):
     answers = [" w3 w4", " w7", " w8 w9 w10"]
     rows = [{"prompt": "w1 w2", "completions": answers, "ranking": [1, 0, 2]}]
     (row,), _ = scored(model, tmp_path, rows)
-    assert row["scores"] == pytest.approx(plain(model, [f"w1 w2{a} <eos>" for a in answers]), abs=1e-5)
+    assert row["model_scores"] == pytest.approx(plain(model, [f"w1 w2{a} <eos>" for a in answers]), abs=1e-5)
+
+
+def test_what_people_gave_is_never_written_over(model, tmp_path):
+    rows = [{"prompt": "w1", "completions": [" w3", " w4", " w5"], "scores": [3, 1, 2]}]
+    (row,), _ = scored(model, tmp_path, rows)
+    assert row["scores"] == [3, 1, 2] and len(row["model_scores"]) == 3
+    (tmp_path / "out.jsonl").unlink()
+    with pytest.raises(DataError, match=r"data.jsonl:1: the row has a score_chosen already"):
+        scored(model, tmp_path, [row | {"score_chosen": 1} for row in pair_rows(2)])
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 @pytest.mark.parametrize("label", [{"label": True}, {}])

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -98,6 +99,7 @@ def command(files, method="dpo", *more, **settings) -> list:
 FULL = ("dpo", "--tuning", "full")
 LORA = ("dpo", "--tuning", "lora", "--lora-dropout", "0.2")
 SFT = ("sft", "--tuning", "full", "--precision", "float32")
+BFLOAT16 = ("dpo", "--tuning", "full", "--precision", "bfloat16")
 
 
 def digests(out: Path) -> dict[str, str]:
@@ -183,6 +185,8 @@ PLANS = {
         ],
     ),
     "sft": (SFT, [(at(CLIP, 8), 6), (in_save(1, "write", 1), 6), (at(CLIP, 4), 9)]),
+    # The float32 copies are saved, and the weights rounded from them again.
+    "full in bfloat16": (BFLOAT16, [(at(CLIP, 5), 3), (at(CLIP, 8), 9)]),
 }
 
 
@@ -303,7 +307,6 @@ def contents(out: Path) -> dict[str, bytes]:
         ({"pairs_per_step": 2}, ["pairs_per_step: 4 in the checkpoint, 2 now"]),
         ({"learning_rate": 2e-3, "lora_r": 8}, ["learning_rate: 0.001 in", "0.002 now", "lora_r: 4 in", "8 now"]),
         ({"steps": 20}, [f"steps: {STEPS} in the checkpoint, 20 now"]),
-        ({"tokens_per_batch": 200}, ["tokens_per_batch: 40 in the checkpoint, 200 now"]),
     ],
 )
 def test_another_run_is_refused_with_the_difference_shown(files, pairwright, half_done, changes, named):
@@ -351,6 +354,30 @@ def test_less_free_memory_on_resume_does_not_change_the_bits(files, pairwright, 
     code, output = pairwright([*automatic("run"), "--resume"], {"kind": "memory", "bytes": 1000})
     assert code == 0 and goes_on_from(output) == 6, output
     assert digests(tmp_path / "run") == digests(tmp_path / "whole")
+
+
+def test_after_running_out_of_memory_a_run_goes_on_with_other_micro_batches(files, pairwright, tmp_path):
+    """Given on resume, the token budget and checkpointing are taken, and said; left out, the last choice is kept. The
+    weights are those of the undisturbed run but for rounding."""
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    assert pairwright(command(files, *FULL, out=whole))[0] == 0
+    unset = command(files, *FULL, "--resume", out=out)
+    position = unset.index("--tokens-per-batch")
+    unset = unset[:position] + unset[position + 2 :]
+    assert pairwright(command(files, *FULL, out=out), at(CLIP, 5))[0] == -KILL
+    said = "goes on with other micro-batches (200 tokens, gradient checkpointing on; before 40, off)"
+    code, output = pairwright([*unset, "--tokens-per-batch", 200, "--gradient-checkpointing", "on"], at(CLIP, 5))
+    assert code == -KILL and goes_on_from(output) == 3 and said in " ".join(output.split()), output
+    code, output = pairwright(unset)
+    assert code == 0 and goes_on_from(output) == 6 and "other micro-batches" not in output, output
+    chosen = json.loads((out / "config.json").read_text())["chosen"]
+    assert (chosen["tokens_per_batch"], chosen["gradient_checkpointing"]) == (200, "on")
+    found, expected = (load_file(folder / "model" / "model.safetensors") for folder in (out, whole))
+    start = load_file(files["model"] / "model.safetensors")
+    assert digests(out) != digests(whole)
+    for name, tensor in expected.items():
+        moved = float((tensor - start[name]).norm())
+        assert float((found[name] - tensor).norm()) <= 1e-3 * moved, name
 
 
 def test_the_same_bits_under_another_name(files, pairwright, uninterrupted, tmp_path):

@@ -97,7 +97,8 @@ class TrainConfig:
     """Examples (pairs, rankings, solutions in steps, labelled answers, demonstrations) in one optimiser step, over all
     processes."""
     tokens_per_batch: int | None = None
-    """Tokens in one forward pass. Default: from the device's memory. Does not change the result, only the memory."""
+    """Tokens in one forward pass. Default: from the device's memory. Beyond rounding, and which inputs `lora_dropout`
+    drops, it changes the memory alone. May be changed with --resume."""
     learning_rate: float | None = None
     """Peak learning rate. Default: the objective's, for full or adapter training."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"

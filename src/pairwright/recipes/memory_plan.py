@@ -1,6 +1,7 @@
 """How the memory of a run is planned: the sizes of this model and this data, for the arithmetic of planning/ that
 `pairwright plan` shows."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -18,6 +19,7 @@ from pairwright.planning.weights import Adapters
 from pairwright.recipes import inventory
 from pairwright.recipes.config import TrainConfig
 from pairwright.recipes.data import Data
+from pairwright.recipes.rlhf_config import RlhfConfig
 from pairwright.tokens import trie
 from pairwright.tokens.trie import Trie
 from pairwright.training.forwards import Objective
@@ -26,12 +28,41 @@ from pairwright.training.forwards import Objective
 def plan(
     config: TrainConfig, objective: Objective, backbone: Backbone, data: Data, before: dict[str, Any] | None
 ) -> Choice:
-    """Token budget and gradient checkpointing. `before` is what the run that is resumed had chosen: with other
-    micro-batches sums round differently."""
+    """Token budget and gradient checkpointing. `before` is what the run that is resumed had chosen."""
+    return said(_plan(config, objective, backbone, data, before), before)
+
+
+def asked(config: TrainConfig | RlhfConfig, before: dict[str, Any] | None) -> tuple[int | None, str]:
+    """Token budget and gradient checkpointing that are given; else those of the run that is resumed, because with
+    other micro-batches sums round differently."""
+    tokens, checkpointing = config.tokens_per_batch, config.gradient_checkpointing
+    if before is None:
+        return tokens, checkpointing
+    return (
+        before["tokens_per_batch"] if tokens is None else tokens,
+        before["gradient_checkpointing"] if checkpointing == "auto" else checkpointing,
+    )
+
+
+def said(choice: Choice, before: dict[str, Any] | None) -> Choice:
+    """The choice, with a line where it is not that of the run that is resumed."""
+    now = (choice.tokens_per_batch, "on" if choice.checkpointing else "off")
+    if before is None or now == (before["tokens_per_batch"], before["gradient_checkpointing"]):
+        return choice
+    line = (
+        f"resume: the run goes on with other micro-batches ({now[0]:,} tokens, gradient checkpointing {now[1]}; before "
+        f"{before['tokens_per_batch']:,}, {before['gradient_checkpointing']}). The last digits may differ from an "
+        "uninterrupted run's, and with them what dropout and sampling draw"
+    )
+    return dataclasses.replace(choice, line=f"{choice.line}\n{line}")
+
+
+def _plan(
+    config: TrainConfig, objective: Objective, backbone: Backbone, data: Data, before: dict[str, Any] | None
+) -> Choice:
     sizes = sorted(((trie.size([e], with_last=objective.scored), i) for i, e in enumerate(data.train)), reverse=True)
     longest = sizes[0][0]
-    tokens_per_batch = before["tokens_per_batch"] if before else config.tokens_per_batch
-    checkpointing = before["gradient_checkpointing"] if before else config.gradient_checkpointing
+    tokens_per_batch, checkpointing = asked(config, before)
     try:
         model = inventory.of_loaded(backbone.base)
     except ModelError as reason:

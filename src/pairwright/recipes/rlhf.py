@@ -39,8 +39,12 @@ from pairwright.training.forwards import Objective
 from pairwright.training.rollouts import Answer, Prompt, Sampler
 from pairwright.training.state import compare_fingerprints
 
-FREE_TO_CHANGE = {"out", "resume", "keep_checkpoints", "save_every", "data", "eval_data", "model", "reward_seconds"}
-"""Settings that a resumed run may change: they do not touch the result, or are compared by content instead."""
+FREE_TO_CHANGE = {
+    "out", "resume", "keep_checkpoints", "save_every", "data", "eval_data", "model", "reward_seconds",
+    "tokens_per_batch", "gradient_checkpointing",
+}  # fmt: skip
+"""Settings that a resumed run may change: they do not touch the result (beyond rounding: memory_plan.asked), or are
+compared by content instead."""
 
 
 def rlhf(config: RlhfConfig, display: Display | None = None) -> TrainResult:
@@ -75,7 +79,8 @@ def _run(
         display.say(line)
     checkpoint = run_folder.find_checkpoint(config, out, display)
     saved = run_folder.saved_config(out) if checkpoint else None
-    choice = _plan(config, roles, prompts, saved["chosen"] if saved else None)
+    before = saved["chosen"] if saved else None
+    choice = memory_plan.said(_plan(config, roles, prompts, before), before)
     loading.set_gradient_checkpointing(backbone, choice.checkpointing)
     if roles.frozen is not backbone:
         loading.set_gradient_checkpointing(roles.frozen, choice.checkpointing)
@@ -188,8 +193,7 @@ def _plan(config: RlhfConfig, roles: Roles, prompts: Prompts, before: dict[str, 
     group = trie.build(
         [Example(tuple(TokenSequence(s, np.arange(len(s)) >= len(longest.ids)) for s in ids), longest.source)]
     )
-    tokens_per_batch = before["tokens_per_batch"] if before else config.tokens_per_batch
-    checkpointing = before["gradient_checkpointing"] if before else config.gradient_checkpointing
+    tokens_per_batch, checkpointing = memory_plan.asked(config, before)
     least = len(longest.ids) + new
     try:
         model = inventory.of_loaded(backbone.base)

@@ -92,7 +92,9 @@ class RlhfConfig:
     epochs: float = 1.0
     """Passes over the prompts."""
     tokens_per_batch: int | None = None
-    """Tokens in one forward pass of the update. Default: from the device's memory. Does not change the result."""
+    """Tokens in one forward pass of the update. Default: from the device's memory. Changes the result by rounding
+    alone where the answers to one prompt fit in it; otherwise they may fall into several minibatches. May be changed
+    with --resume."""
     learning_rate: float | None = None
     """Peak learning rate of the policy. Default: the method's, for full or adapter training."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"

@@ -41,8 +41,11 @@ FREE_TO_CHANGE = {
     "eval_data",
     "model",
     "spike_limit",
+    "tokens_per_batch",
+    "gradient_checkpointing",
 }
-"""Settings that a resumed run may change: they do not touch the result, or are compared by content instead."""
+"""Settings that a resumed run may change: they do not touch the result (beyond rounding: memory_plan.asked), or are
+compared by content instead."""
 
 
 def enter(out: Path, config: TrainConfig | RlhfConfig) -> None:
@@ -100,7 +103,6 @@ def fingerprint_of(config: TrainConfig, backbone: Backbone, data: Data, steps: i
     return {
         **settings,
         "steps": steps,
-        "tokens_per_batch": config.tokens_per_batch,
         "model (weights)": backbone.digest,
         "data (tokens)": digest.hexdigest(),
         "device, precision, attention": f"{backbone.device.type}, {backbone.dtype}, {backbone.backend}",

@@ -1,7 +1,9 @@
 """`pairwright score`: what a reward model says of answers. Every row that has answers is written again with its scores.
 
-A pair gets score_chosen and score_rejected, which `pairwright train rpo` reads again; a ranking `scores`, in the order
-of its answers; a single answer `score`. Rows that cannot be read or tokenised are left out, and counted by rule.
+A pair gets score_chosen (of the answer that the data prefers) and score_rejected, which `pairwright train rpo` reads
+again where the row has columns chosen and rejected; a ranking `model_scores`, in the order of its answers, never
+`scores`, from which its preferences would be read; a single answer `score`. What a row says already is never written
+over. Rows that cannot be read or tokenised are left out, and counted by rule.
 """
 
 import json
@@ -98,10 +100,11 @@ def score(config: ScoreConfig, display: Display | None = None) -> ScoreResult:
         display.say(f"  {line}")
     if not encoded.examples:
         raise DataError(f"{config.data}: none of {len(report.records):,} records can be scored")
+    kinds = {record.source: type(record) for record in report.records}
+    _check_free(config, kinds)
     tokens = config.tokens_per_batch or (GPU_TOKENS if backbone.device.type == "cuda" else CPU_TOKENS)
     with display.progress("scoring", len(encoded.examples)) as advance:
         found = score_examples(backbone, encoded.examples, tokens, counter(advance))
-    kinds = {record.source: type(record) for record in report.records}
     columns = {e.source: _columns(kinds[e.source], e, values) for e, values in zip(encoded.examples, found)}
     _write(config, columns)
     computed = sum(trie.size([e], with_last=True) for e in encoded.examples)
@@ -121,7 +124,15 @@ def _read(config: ScoreConfig) -> ReadReport:
     except FormatError as error:
         for kind in (Rating, Demonstration):
             if kind in error.holds:
-                return read(config.data, kind, format=config.format, split=config.split)
+                report = read(config.data, kind, format=config.format, split=config.split)
+                # As rated answers: where only a part of one fits, its score would not be that of the answer.
+                report.records = [
+                    r
+                    if isinstance(r, Rating)
+                    else Rating(r.prompt, r.completion, True, r.source, 1.0, r.tools, r.template_kwargs)
+                    for r in report.records
+                ]
+                return report
         raise
 
 
@@ -145,13 +156,27 @@ def _columns(kind: type, example: Example, values: np.ndarray) -> Scores:
             "large for its precision"
         )
     numbers = [float(value) for value in values]
+    return {"model_scores": numbers} if kind is Ranking else dict(zip(_names(kind), numbers))
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    """Columns that a row of this kind gets."""
     if kind is Preference:
-        return {"score_chosen": numbers[0], "score_rejected": numbers[1]}
-    return {"scores": numbers} if kind is Ranking else {"score": numbers[0]}
+        return ("score_chosen", "score_rejected")
+    return ("model_scores",) if kind is Ranking else ("score",)
+
+
+def _check_free(config: ScoreConfig, kinds: Mapping[Source, type]) -> None:
+    """Raise DataError where a row has a column of that name already."""
+    for source, row in rows_of(config.data, config.split):
+        if taken := [name for name in _names(kinds.get(source, Rating)) if row.get(name) is not None]:
+            raise DataError(
+                f"{source}: the row has a {taken[0]} already, which may be people's: rename or remove that column"
+            )
 
 
 def _write(config: ScoreConfig, columns: Mapping[Source, Scores]) -> None:
-    """The rows in their order, each with its scores; one of the same name that was there is replaced."""
+    """The rows in their order, each with its scores."""
     lines = _lines(config, columns)
     if config.out is None:
         sys.stdout.writelines(lines)
