@@ -1,7 +1,8 @@
 """One QLoRA DPO step of a 7B-shaped model at 1,024 tokens, with the process's memory capped as on a 15 GB GPU.
 
 Random weights are drawn and quantised on the device, layer by layer, so the peak is that of the training, not of a
-checkpoint that is read. Each forward pass has one pair: a prompt of 512 tokens with two answers of 512.
+checkpoint that is read. Each forward pass has one pair: a prompt of 512 tokens with two answers of 512. What
+`pairwright plan` counts for the same step stands beside it.
 """
 
 from importlib.util import find_spec
@@ -12,6 +13,9 @@ import gpu_ours
 from gpu_models import random_model
 from gpu_work import clear, peaks_gb, random_pairs
 from pairwright.backbone.attention import choose_backend
+from pairwright.planning import architectures, batch
+from pairwright.planning.memory import Run, cpu_attention, memory
+from pairwright.planning.weights import Adapters
 from shapes import Shape
 
 CAP_GB = 15.0
@@ -59,10 +63,22 @@ def _measure(shape: Shape, device: torch.device, prompt: int, answer: int, pairs
     }
     if device.type == "cuda":
         found["within_goal"] = found["pairwright"]["reserved_gb"] <= GOAL_GB
+    found["planned_gb"] = _planned_gb(shape, device, dtype, prompt, answer)
+    if device.type == "cuda":
+        found["planned_over_allocated"] = found["planned_gb"] / found["pairwright"]["allocated_gb"]
     references = found["pairwright"].pop("references")
     if with_trl and find_spec("trl"):
         found["trl"] = _trl(model, device, examples, references)
     return found
+
+
+def _planned_gb(shape: Shape, device: torch.device, dtype: torch.dtype, prompt: int, answer: int) -> float:
+    """GB (10^9 bytes) of the plan for this very step, without the CUDA context."""
+    model = architectures.from_config(shape.config().to_dict(), shape.name)
+    backend = choose_backend(device, dtype, shape.head)
+    attention = "varlen" if backend == "varlen" else cpu_attention(model, dtype.itemsize)
+    run = Run("qlora", dtype.itemsize, True, attention, Adapters())
+    return memory(model, run, batch.of(1, prompt, [answer, answer], blocks=backend != "varlen")).total / 1e9
 
 
 def _trl(model, device: torch.device, examples, references: list[float]) -> dict:

@@ -158,7 +158,7 @@ def grid(most: int) -> list[tuple]:
     cells = list(itertools.product(kinds, ("float32", "bfloat16"), (False, True)))
     chosen = []
     for number, ((kind, tuning), dtype, checkpointing) in enumerate(cells):
-        size, lengths = SIZES[(number // 3) % len(SIZES)], LENGTHS[number % len(LENGTHS)]
+        size, lengths = SIZES[(number // 3) % len(SIZES)], LENGTHS[(number // 4) % len(LENGTHS)]
         chosen.append((kind, tuning, dtype, checkpointing, size, lengths))
     return chosen[:: max(1, -(-len(chosen) // most)) | 1]
 

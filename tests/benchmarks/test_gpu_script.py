@@ -34,6 +34,12 @@ def test_a_step_starts_at_ln_2_and_falls(sections):
         assert found["losses"][-1] < found["losses"][0]
 
 
+@pytest.mark.skipif(not find_spec("bitsandbytes"), reason="bitsandbytes is not installed")
+def test_the_plan_stands_beside_the_measurement(sections):
+    """A tiny model: some megabytes of weights, adapters and activations, no more than a tenth of a GB."""
+    assert 0.0001 < sections["memory_7b_qlora"]["planned_gb"] < 0.1
+
+
 def test_tokens_are_counted_once(sections):
     # 8 pairs of a prompt of 24 and two answers of 8, whose last tokens predict nothing: 8 * (24 + 7 + 7).
     assert sections["speed_0.5b_lora"]["cells"]["24+8"]["pairwright"]["tokens"] == 304

@@ -93,6 +93,10 @@ def _more(result: PlanResult) -> list[Any]:
     lines: list[Any] = []
     others = {name: size for name, size in plan.memory.moments.items() if name != plan.memory.moment}
     lines.append("in " + ", in ".join(f"{name} {gib(size + plan.context)} GiB" for name, size in others.items()))
+    if plan.run.roles.sequences:
+        lines.append(
+            f"answers sampled at once: {plan.run.roles.sequences} (train with --sample-rows {plan.wish.sample_rows})"
+        )
     if plan.fits:
         left = room(plan.gpu) - plan.memory.total
         lines.append(f"left: {gib(left)} GiB after 8% for gaps between allocations")

@@ -85,6 +85,8 @@ def _head_backward(model: Model, setting: Setting, batch: Batch) -> Peak:
     if setting.tuning != "full":
         return Peak("", 0, 0, 0, 0)
     w, logits = setting.width, _chunk(model, setting, batch)
+    if setting.width == 2:
+        logits += act.chunk(model, batch) // 2  # its transpose, for the head's own gradient
     passing = model.embedding * w + batch.scored * model.hidden * w
     return Peak(
         "backward of the head",
@@ -129,11 +131,13 @@ def _moments(model: Model, setting: Setting, batch: Batch, kept: act.Kept, rows:
     # Gradients of the product, of up and of gate; the fused layer makes one more on the way.
     stages += [(stream + one * w * (4 if model.family.fused else 3), product)]
     if w != wide:
-        # The first matrices' gradient: as it came, in float32 thrice (scaled for the adapter), and for the base. Gate
-        # and up go one after the other, unless they are one matrix.
+        # The first matrices' gradient: as it came, in float32 thrice (scaled for the adapter), and for the base; over a
+        # 4-bit base the adapter's output is cast before it is added, and one and the base's need not be. Gate and up
+        # go one after the other, unless they are one matrix.
         outputs = 2 if model.family.mlp == "merged" else 1
         waiting = w if model.family.mlp == "gated" else 0
-        made = stream + rows * model.hidden * wide + one * (waiting + outputs * (2 * w + 3 * wide))
+        each = w + 2 * wide if setting.tuning == "qlora" else 2 * w + 3 * wide
+        made = stream + rows * model.hidden * wide + one * (waiting + outputs * each)
         stages += [(made, product + kept.mlp)]
     mlp = act.layer(model, setting, replace(batch, tokens=0, blocks=()), rows=rows).total
     blocks = runs(batch) if setting.attention == "blockwise" else batch.blocks

@@ -40,6 +40,8 @@ class Wish:
     width: int | None = None
     """Bytes of a weight; None for what the device computes in."""
     rewards: int = 0
+    sample_rows: int = 32
+    """Answers generated at the same time, for methods that sample."""
 
     @property
     def online(self) -> bool:
@@ -77,7 +79,7 @@ def plan(model: Model, gpu: Gpu, wish: Wish) -> Plan:
     width = wish.width or width_on(gpu, wish.tuning)
     roles = Roles()
     if wish.online:
-        sequences = wish.per_step * wish.answers
+        sequences = min(wish.sample_rows, wish.per_step * wish.answers)
         roles = Roles(ONLINE[wish.method], wish.rewards, sequences, wish.prompt + wish.answer)
     attention = attention_on(gpu, model, width)
     run = Run(wish.tuning, width, wish.checkpointing, attention, wish.adapters, wish.reference, roles=roles)

@@ -11,6 +11,7 @@ from pairwright.errors import ConfigError, FormatError
 from pairwright.planning import hardware
 from pairwright.planning.advise import Advice, advise
 from pairwright.planning.rules import Data, Facts
+from pairwright.planning.solve import ONLINE
 from pairwright.reading import read
 from pairwright.reading.recognition import Kind
 from pairwright.recipes.display import Display
@@ -75,7 +76,7 @@ def run_advise(config: AdviseConfig, display: Display | None = None) -> Advised:
         raise ConfigError("--kind and --rows are for advice without a file; the file says both itself")
     facts = _from_file(config, display or Display()) if config.data else _asked(config)
     found = advise(facts)
-    command, missing = _command(config, found)
+    command, missing = _command(config, facts, found)
     return Advised(facts, found, command, missing, _settings(found, facts))
 
 
@@ -145,25 +146,32 @@ def exists(method: str) -> bool:
     return (OBJECTIVES / f"{method}.py").is_file()
 
 
-def _command(config: AdviseConfig, found: Advice) -> tuple[str | None, str]:
+def _command(config: AdviseConfig, facts: Facts, found: Advice) -> tuple[str | None, str]:
     method = found.rule.method
     if method is None:
         return None, "nothing is to be trained yet"
-    if method in ("ppo", "rlaif", "constitution"):
-        return None, f"{method} takes more than one file: see `pairwright --help` for what this version can run of it"
     if not exists(method):
         return None, f"this version has no {method}"
     options = "".join(f" --{name.replace('_', '-')} {value:g}" for name, value in found.rule.options.items())
     epochs = f" --epochs {found.rule.epochs:g}" if found.rule.epochs != 1 else ""
     model, data = config.model or "MODEL", config.data or "DATA"
     tuning = " --tuning qlora" if config.gpu and hardware.find(config.gpu).memory < 20 else ""
-    words = f"pairwright train {method} --model {model} --data {data} --out runs/{method}{options}{epochs}{tuning}"
+    reward = " --reward REWARD --sample-rows 32" if method in ONLINE else ""
+    words = f"pairwright train {method} --model {model} --data {data} --out runs/{method}"
     stands = [name for name, given in (("MODEL", config.model), ("DATA", config.data)) if not given]
-    return words, f"{' and '.join(stands)} stand for yours" if stands else ""
+    if reward:
+        stands.append("REWARD (a reward model's folder, or file.py:function)")
+    size = f" --pairs-per-step {_batch(facts)}" if _batch(facts) != 8 and not reward else ""
+    return words + reward + options + epochs + size + tuning, f"put yours for {', '.join(stands)}" if stands else ""
 
 
-RATES = {"sft": (2e-4, 2e-5), "orpo": (5e-5, 5e-6)}
+RATES = {"sft": (2e-4, 2e-5), "orpo": (5e-5, 5e-6), "ppo": (1e-5, 3e-6)}
 """Learning rates with adapters and in full, where they are not DPO's; a test holds them against the objectives."""
+
+
+def _batch(facts: Facts) -> int:
+    """Examples in a step: enough steps to learn from few rows, less noise with many."""
+    return 32 if facts.rows >= 2_000 else 8
 
 
 def _settings(found: Advice, facts: Facts) -> tuple[str, ...]:
@@ -172,11 +180,10 @@ def _settings(found: Advice, facts: Facts) -> tuple[str, ...]:
         return ()
     lora, full = RATES.get(method, (5e-6, 5e-7))
     options = [f"{name} {value:g}" for name, value in found.rule.options.items()]
-    batch = 32 if facts.rows >= 2_000 else 8
     return (
         *options,
         f"learning rate {lora:g} with LoRA, {full:g} with every weight",
         f"epochs {found.rule.epochs:g}",
         "LoRA rank 16, alpha 32, all linear layers",
-        f"{batch} examples a step",
+        f"{_batch(facts)} examples a step",
     )

@@ -41,6 +41,9 @@ class PlanConfig:
     """Examples in one optimiser step."""
     samples: int = 4
     """Answers to each prompt, for methods that sample."""
+    sample_rows: int = 32
+    """Answers generated at the same time, for methods that sample; `train ppo` has the same flag, and more by
+    default."""
     reward_models: int = 1
     """Reward models that are adapters on the same base, for methods that sample."""
     lora_r: int = 16
@@ -94,7 +97,7 @@ def _result(config: PlanConfig, model: Model, wish: Wish, gpu: Gpu) -> PlanResul
 
 def _wish(config: PlanConfig) -> Wish:
     method = config.method.replace("-", "_")
-    for name in ("tokens", "examples", "batch", "pairs_per_step", "samples", "lora_r"):
+    for name in ("tokens", "examples", "batch", "pairs_per_step", "samples", "sample_rows", "lora_r"):
         if getattr(config, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {getattr(config, name)}; it must be 1 or more")
     answer = config.tokens // 2 if config.answer_tokens is None else config.answer_tokens
@@ -119,6 +122,7 @@ def _wish(config: PlanConfig) -> Wish:
         adapters=Adapters(config.lora_r, config.lora_targets),
         width=width,
         rewards=config.reward_models if online else 0,
+        sample_rows=config.sample_rows,
     )
 
 
