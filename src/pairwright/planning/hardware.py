@@ -1,7 +1,8 @@
 """What is known of GPUs: memory, bandwidth, rates, precision, rent.
 
-Rates are dense, of matrix products with float32 sums, from NVIDIA's data sheets and architecture white papers (GeForce:
-the white papers' "FP16 Tensor with FP32 accumulate"); products in float32 are the plain ones, without TF32. `memory` is
+Rates are dense, of matrix products with float32 sums, as NVIDIA's data sheets and architecture white papers have them
+(GeForce: the white papers' "FP16 Tensor with FP32 accumulate"), written from memory; products in float32 are the plain
+ones, without TF32. `memory` is
 what PyTorch reports as the total, as in its out-of-memory messages: less than the name says. Rent is a typical price of
 a cloud on demand, only there to give an idea: `--price` takes your own.
 """
