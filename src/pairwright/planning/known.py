@@ -1,7 +1,8 @@
 """Shapes of well-known open models, as their public config.json gives them, so that no download is needed to plan.
 
-Compared with stored copies of the config were Llama 3, some of Gemma 2 and 3 and Qwen2.5-7B; the others are written from
-memory, and so are the totals of 33 of them, which their parameters sum to (tests/planning/test_known.py). Names are those of the hub, without owner and in lower case.
+Compared with stored copies of the config were Llama 3, some of Gemma 2 and 3 and Qwen2.5-7B. The others are written
+from memory, and so are the totals of 33 of them, which their parameters sum to (tests/planning/test_known.py). Names
+are those of the hub, without owner and in lower case.
 
 Columns: layers, hidden, intermediate, query heads, key heads, head size, vocabulary, head tied, positions.
 """
